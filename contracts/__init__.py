@@ -1,0 +1,1 @@
+"""The chain: Solidity sources, and the chain as Python sees it."""

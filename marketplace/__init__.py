@@ -1,0 +1,1 @@
+"""The shell around the organs: HTTP, command line, database, clock, keys and processes."""

@@ -1,0 +1,1 @@
+"""Stand before a provider's engine: check job tickets, hold slots, sign receipts."""

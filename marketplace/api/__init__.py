@@ -1,0 +1,1 @@
+"""Serve everything over HTTP that is not an inference request."""

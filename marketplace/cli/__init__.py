@@ -1,0 +1,1 @@
+"""The command `bonded`, one module per audience."""

@@ -1,0 +1,1 @@
+"""Take customers' inference requests, relay them to providers and account for every token."""

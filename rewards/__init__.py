@@ -1,0 +1,1 @@
+"""Turn measurements and receipts into scores, rewards and penalties that anybody can recompute."""

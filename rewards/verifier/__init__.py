@@ -1,0 +1,1 @@
+"""Probe providers in ways they cannot tell from a customer, and sign what was seen."""

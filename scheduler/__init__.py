@@ -1,0 +1,1 @@
+"""Match jobs to providers: plain functions over frozen dataclasses, with clock and randomness as arguments."""
