@@ -1,0 +1,257 @@
+"""The signed messages of the protocol (EIP-712), hashed by hand.
+
+Type strings and meanings stand in docs/protocol.md, section 2. Hashing with cached type and domain hashes costs about 3 µs, against a hundred
+for a general typed-data encoder; tests compare both on random values.
+
+Each message is a frozen dataclass whose field names are the snake-case form of the EIP-712 names. `to_json` gives the wire form (EIP-712 names, hex
+strings for bytes32), `from_json` reads it back and raises BadMessage naming the field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar, Self
+
+from contracts.errors import BadAddress, BadMessage
+from contracts.signing import keccak, normal_address, recover
+
+ZERO32 = bytes(32)
+_DOMAIN_TYPE = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+
+
+class Status(IntEnum):
+    """How an attempt ended, as both signers state it. Idle is neither success nor failure."""
+
+    SERVED = 0
+    IDLE = 1
+    CUSTOMER_ABORT = 2
+    PROVIDER_ERROR = 3
+    TIMEOUT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The EIP-712 domain of one deployment: every message of it is bound to this chain and this EpochLedger."""
+
+    chain_id: int
+    epoch_ledger: str
+
+    def separator(self) -> bytes:
+        """Return the 32-byte domain separator."""
+        return keccak(
+            _DOMAIN_TYPE
+            + keccak(b"Bonded")
+            + keccak(b"1")
+            + self.chain_id.to_bytes(32)
+            + bytes(12)
+            + bytes.fromhex(normal_address(self.epoch_ledger)[2:])
+        )
+
+
+class Message:
+    """Base of all signed messages: struct hash, digest, recovery and the JSON form, driven by the EIP-712 type string."""
+
+    TYPE: ClassVar[str]
+    _type_hash: ClassVar[bytes]
+    _layout: ClassVar[tuple[tuple[str, str, str], ...]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "TYPE" not in cls.__dict__:
+            return
+        cls._type_hash = keccak(cls.TYPE.encode())
+        inner = cls.TYPE[cls.TYPE.index("(") + 1 : -1]
+        cls._layout = tuple((kind, name, _snake(name)) for kind, name in (part.split(" ") for part in inner.split(",")))
+
+    def struct_hash(self) -> bytes:
+        """Return keccak256(typeHash ‖ encoded fields)."""
+        return keccak(
+            self._type_hash + b"".join([_encode(kind, getattr(self, attr)) for kind, _, attr in self._layout])
+        )
+
+    def digest(self, separator: bytes) -> bytes:
+        """Return the 32 bytes to sign, given the domain separator."""
+        return keccak(b"\x19\x01" + separator + self.struct_hash())
+
+    def signed_by(self, separator: bytes, signature: bytes) -> str:
+        """Return the address that signed this message in this domain; raises BadSignature."""
+        return recover(self.digest(separator), signature)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {name: _plain(kind, getattr(self, attr)) for kind, name, attr in self._layout}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read the wire form; unknown keys (a signature beside the fields) are ignored."""
+        arguments: dict[str, Any] = {}
+        for kind, name, attr in cls._layout:
+            if name not in value:
+                raise BadMessage(f"{cls.__name__}: the field {name} is missing")
+            try:
+                arguments[attr] = _read(kind, value[name])
+            except (ValueError, TypeError, BadAddress) as error:
+                raise BadMessage(f"{cls.__name__}: the field {name} is not a {kind}: {error}") from error
+        return cls(**arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket(Message):
+    """A gateway's permission to run one attempt of one job at stated prices; names no customer."""
+
+    TYPE: ClassVar[str] = (
+        "Ticket(bytes32 job,uint32 attempt,address provider,bytes32 model,uint32 maxInputTokens,uint32 maxOutputTokens,"
+        "uint128 priceInAtto,uint128 priceCachedAtto,uint128 priceOutAtto,uint64 expiresAt,bytes32 requestDigest)"
+    )
+    job: bytes
+    attempt: int
+    provider: str
+    model: bytes
+    max_input_tokens: int
+    max_output_tokens: int
+    price_in_atto: int
+    price_cached_atto: int
+    price_out_atto: int
+    expires_at: int
+    request_digest: bytes
+
+    def charge_atto(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> int:
+        """Price an amount of work in atto: uncached and cached input and output, each at the ticket's price."""
+        return (
+            (input_tokens - cached_tokens) * self.price_in_atto
+            + cached_tokens * self.price_cached_atto
+            + output_tokens * self.price_out_atto
+        )
+
+    def most_atto(self) -> int:
+        """Return the most this ticket can cost: what the gateway holds."""
+        dearer = max(self.price_in_atto, self.price_cached_atto)
+        return self.max_input_tokens * dearer + self.max_output_tokens * self.price_out_atto
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(Message):
+    """What a provider says it did for one attempt, signed with its hot key."""
+
+    TYPE: ClassVar[str] = (
+        "Receipt(bytes32 job,uint32 attempt,address provider,bytes32 model,uint64 slot,uint32 inputTokens,uint32 cachedTokens,"
+        "uint32 outputTokens,uint32 ttftMs,uint32 itlUs,uint128 chargeAtto,bytes32 requestDigest,bytes32 responseDigest,uint8 status)"
+    )
+    job: bytes
+    attempt: int
+    provider: str
+    model: bytes
+    slot: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    ttft_ms: int
+    itl_us: int
+    charge_atto: int
+    request_digest: bytes
+    response_digest: bytes
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Countersignature(Message):
+    """A gateway's acceptance of a receipt (or record of a failure): who pays, in which slot, and what it observed itself."""
+
+    TYPE: ClassVar[str] = "Countersignature(bytes32 receipt,address customer,uint64 slot,uint32 ttftMs,uint32 itlUs)"
+    receipt: bytes
+    customer: str
+    slot: int
+    ttft_ms: int
+    itl_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeDay(Message):
+    """One verifier's view of one provider over one epoch: a bit per slot and a ttft histogram."""
+
+    TYPE: ClassVar[str] = "ProbeDay(address provider,uint64 epoch,uint256[6] up,uint256 histogram)"
+    provider: str
+    epoch: int
+    up: tuple[int, int, int, int, int, int]
+    histogram: int
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryDay(Message):
+    """One verifier's count of determinism canaries asked of one provider in one epoch, and of those answered as expected."""
+
+    TYPE: ClassVar[str] = "CanaryDay(address provider,uint64 epoch,uint32 asked,uint32 passed)"
+    provider: str
+    epoch: int
+    asked: int
+    passed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDigest(Message):
+    """The words of an epoch report that verifiers sign; the arrays behind them travel beside it."""
+
+    TYPE: ClassVar[str] = (
+        "Report(uint64 epoch,bytes32 previous,bytes32 evidence,bytes32 state,bytes32 rules,uint64 checkpointBlock,"
+        "bytes32 checkpointHash,bytes32 totals,bytes32 leaves,bytes32 movements)"
+    )
+    epoch: int
+    previous: bytes
+    evidence: bytes
+    state: bytes
+    rules: bytes
+    checkpoint_block: int
+    checkpoint_hash: bytes
+    totals: bytes
+    leaves: bytes
+    movements: bytes
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _bits(kind: str) -> int:
+    return int(kind[4:])
+
+
+def _encode(kind: str, value: Any) -> bytes:
+    if kind == "bytes32":
+        return bytes(value)
+    if kind == "address":
+        return bytes(12) + bytes.fromhex(value[2:])
+    if kind == "uint256[6]":
+        return keccak(b"".join([word.to_bytes(32) for word in value]))
+    return int(value).to_bytes(32)
+
+
+def _plain(kind: str, value: Any) -> Any:
+    if kind == "bytes32":
+        return "0x" + value.hex()
+    if kind == "uint256[6]":
+        return list(value)
+    return value if kind == "address" else int(value)
+
+
+def _read(kind: str, value: Any) -> Any:
+    if kind == "bytes32":
+        if not isinstance(value, str) or len(value) != 66 or not value.startswith("0x"):
+            raise ValueError("expected 0x followed by 64 hexadecimal digits")
+        return bytes.fromhex(value[2:])
+    if kind == "address":
+        if not isinstance(value, str):
+            raise TypeError("expected a string")
+        return normal_address(value)
+    if kind == "uint256[6]":
+        if not isinstance(value, (list, tuple)) or len(value) != 6:
+            raise ValueError("expected six words")
+        return tuple(_read("uint256", word) for word in value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("expected an integer")
+    if not 0 <= value < 1 << _bits(kind):
+        raise ValueError(f"{value} is outside its range")
+    return value
+

@@ -1,0 +1,199 @@
+"""What the chain says, as frozen dataclasses; amounts are token units unless the name says atto.
+
+Field names are the snake-case form of the Solidity structs in `contracts/interfaces/`. No web3 here: settlement and replay import this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+UNMEASURED_BUCKET = 255
+
+
+class HardwareClass(IntEnum):
+    """Hardware classes in the order of the contract; the weight of each is a constant of `ProviderStaking`."""
+
+    CPU = 0
+    T4 = 1
+    A10 = 2
+    RTX4090 = 3
+    A100 = 4
+    H100 = 5
+
+
+class ProviderStatus(IntEnum):
+    """Where a provider stands in `ProviderStaking`; only ACTIVE providers are matched."""
+
+    NONE = 0
+    ACTIVE = 1
+    JAILED = 2
+    REMOVED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A final block at which everything is read: number, 32-byte hash, unix time in seconds."""
+
+    number: int
+    hash: bytes
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The epoch clock of a deployment, from `EpochLedger`: genesis in unix seconds, slot length in seconds, slots per epoch."""
+
+    genesis: int
+    slot_s: int
+    slots_per_epoch: int
+
+    def slot_at(self, time: float) -> int:
+        """Return the absolute slot at a unix time; negative before genesis."""
+        return int((time - self.genesis) // self.slot_s)
+
+    def epoch_of_slot(self, slot: int) -> int:
+        """Return the epoch an absolute slot lies in."""
+        return slot // self.slots_per_epoch
+
+    def epoch_start(self, epoch: int) -> int:
+        """Return the unix second at which an epoch begins."""
+        return self.genesis + epoch * self.slots_per_epoch * self.slot_s
+
+    def epoch_end(self, epoch: int) -> int:
+        """Return the unix second at which an epoch ends (the first of the next)."""
+        return self.epoch_start(epoch + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRecord:
+    """A provider as of a checkpoint. Stake in stake-token units; `weight` is the capacity weight 1 + class weight × units."""
+
+    provider: str
+    signer: str
+    endpoint: str
+    hardware_class: int
+    units: int
+    weight: int
+    offer_digest: bytes
+    status: int
+    registered_at: int
+    stake: int
+    required_stake: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRecord:
+    """A bonded verifier or gateway as of a checkpoint."""
+
+    operator: str
+    endpoint: str
+    bond: int
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRecord:
+    """A customer of `JobEscrow` as of a checkpoint: balance, the part of it that is thawing, and what may be charged for one epoch."""
+
+    customer: str
+    balance: int
+    thawing: int
+    cap: int
+
+
+@dataclass(frozen=True, slots=True)
+class RulesRecord:
+    """Settlement parameters held by `EpochLedger`, in force for one epoch. `stake_rate`: payment units per whole stake token, used for caps only."""
+
+    provider_ppm: int
+    verifier_ppm: int
+    sla_fund_ppm: int
+    treasury_ppm: int
+    incentive_per_epoch: int
+    stake_rate: int
+    ttft_target_ms: int
+    probe_gap_slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One provider's line in an epoch report, as hashed and published on chain."""
+
+    provider: str
+    cumulative_fees: int
+    cumulative_incentive: int
+    uptime_ppm: int
+    ttft_p95_bucket: int
+    success_ppm: int
+    verification_ppm: int
+    score_ppm: int
+    strikes: int
+    slash_level: int
+    harmed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The sums of a report, token units. charged + credits_from_fund = provider_fees + verifier_fees + treasury + sla_fund_in + credits."""
+
+    charged: int
+    provider_fees: int
+    verifier_fees: int
+    treasury: int
+    sla_fund_in: int
+    credits: int
+    credits_from_fund: int
+    incentive: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one customer pays for an epoch, taken from its escrow."""
+
+    customer: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What one customer gets back for one provider's missed service level, pushed to its escrow at activation."""
+
+    customer: str
+    provider: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Payee:
+    """A verifier's flat share of an epoch's fees."""
+
+    verifier: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An epoch report exactly as submitted. Arrays are in ascending order of their addresses."""
+
+    epoch: int
+    previous: bytes
+    evidence: bytes
+    state: bytes
+    rules: bytes
+    checkpoint_block: int
+    checkpoint_hash: bytes
+    totals: Totals
+    leaves: tuple[Leaf, ...]
+    charges: tuple[Charge, ...]
+    credits: tuple[Credit, ...]
+    payees: tuple[Payee, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Harmed:
+    """The customers who paid for a provider's work in an epoch, with weights; opens a leaf's `harmed` digest for the court."""
+
+    provider: str
+    customers: tuple[str, ...]
+    weights: tuple[int, ...]

@@ -1,0 +1,135 @@
+"""What settlement reads and returns. Every field comes from the chain at one checkpoint or from a signed message, so a stranger can rebuild it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contracts.messages import CanaryDay, Countersignature, ProbeDay, Receipt
+from contracts.types import Checkpoint, CustomerRecord, Harmed, OperatorRecord, ProviderRecord, Report, RulesRecord, Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of one job: the provider's receipt and the gateway's countersignature.
+
+    `provider_signature` is empty when the provider signed nothing; then the receipt carries a failure status, no tokens and no charge.
+    `gateway` is the address the countersignature recovers to.
+    """
+
+    receipt: Receipt
+    provider_signature: bytes
+    countersignature: Countersignature
+    gateway: str
+    gateway_signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedProbeDay:
+    """A ProbeDay with its verifier and signature."""
+
+    verifier: str
+    day: ProbeDay
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCanaryDay:
+    """A CanaryDay with its verifier and signature."""
+
+    verifier: str
+    day: CanaryDay
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SeedReveal:
+    """The secret a verifier drew its probe plan from; keccak256(seed) was committed on chain before the epoch began (`committed`, zero when it was not)."""
+
+    verifier: str
+    seed: bytes
+    committed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """What one provider carries from epoch to epoch.
+
+    `smoothed` and `observations` are defined in `rewards.score`, components in the order uptime, success, latency, verification, rating.
+    `strike_epochs` lists the epochs of the strikes still counted; `down_run_slots` is the length of the outage in progress at the epoch's end.
+    """
+
+    provider: str
+    cumulative_fees: int
+    cumulative_incentive: int
+    smoothed: tuple[int, int, int, int, int]
+    observations: tuple[int, int, int, int, int]
+    score_ppm: int
+    strike_epochs: tuple[int, ...]
+    down_run_slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """A customer's unbilled remainder in atto, always below one token unit."""
+
+    customer: str
+    atto: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochState:
+    """Everything that one epoch hands to the next; its SHA-256 is the report's `state`. Epoch -1 is the genesis state: nothing at all."""
+
+    epoch: int
+    providers: tuple[ProviderState, ...]
+    carries: tuple[Carry, ...]
+    sla_fund: int
+    report: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EpochInputs:
+    """All that `settle` may look at for one epoch, in canonical order (addresses ascending; attempts by job then attempt).
+
+    `chain_id`, `epoch_ledger`: the signing domain. `decimals`: of the payment token. `incentive_fund`: payment units available for incentives.
+    `sla_fund` in `opening` is the fund after the previous report. `maintenance`: per provider a six-word mask of declared slots (1 = excluded).
+    """
+
+    epoch: int
+    chain_id: int
+    epoch_ledger: str
+    timing: Timing
+    checkpoint: Checkpoint
+    decimals: int
+    quorum: int
+    rules: RulesRecord
+    incentive_fund: int
+    providers: tuple[ProviderRecord, ...]
+    verifiers: tuple[OperatorRecord, ...]
+    gateways: tuple[OperatorRecord, ...]
+    customers: tuple[CustomerRecord, ...]
+    maintenance: tuple[tuple[str, tuple[int, int, int, int, int, int]], ...]
+    probe_days: tuple[SignedProbeDay, ...]
+    canary_days: tuple[SignedCanaryDay, ...]
+    seeds: tuple[SeedReveal, ...]
+    attempts: tuple[Attempt, ...]
+    opening: EpochState
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sentence of the explanation: provider (or customer), rule by name, and the numbers it turned on."""
+
+    subject: str
+    rule: str
+    numbers: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an epoch comes to. `report.evidence` is zero until the bundle is written; `harmed` opens the leaves' digests."""
+
+    report: Report
+    closing: EpochState
+    harmed: tuple[Harmed, ...]
+    lines: tuple[Line, ...]
