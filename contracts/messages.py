@@ -22,6 +22,10 @@ ZERO32 = bytes(32)
 _DOMAIN_TYPE = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 
 
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
 class Status(IntEnum):
     """How an attempt ended, as both signers state it. Idle is neither success nor failure."""
 
@@ -208,10 +212,6 @@ class ReportDigest(Message):
     totals: bytes
     leaves: bytes
     movements: bytes
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _bits(kind: str) -> int:
