@@ -1,0 +1,32 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint types contracts invariants bench clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' Makefile
+
+setup: ## Make the environments and install the tools
+	@./scripts/setup
+
+run: ## Run the whole marketplace on this machine
+	@./scripts/run
+
+test: ## Check everything
+	@./scripts/test
+
+lint: ## Format, rules and import directions
+	@./scripts/test format lint imports
+
+types: ## Check types
+	@./scripts/test types
+
+contracts: ## Compile the contracts and run their tests
+	@./scripts/test solidity contracts
+
+invariants: ## Fuzz the invariants
+	@./scripts/test invariants
+
+bench: ## Measure the gateway against its peers
+	@.venv/bin/python -m scripts.bench.gateway
+
+clean: ## Remove builds and caches, keep the environments
+	@rm -rf build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
