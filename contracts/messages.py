@@ -1,10 +1,10 @@
 """The signed messages of the protocol (EIP-712), hashed by hand.
 
-Type strings and meanings stand in docs/protocol.md, section 2. Hashing with cached type and domain hashes costs about 3 µs, against a hundred
-for a general typed-data encoder; tests compare both on random values.
+Type strings and meanings stand in docs/protocol.md, section 2. Hashing with cached type and domain hashes costs about
+3 µs, against a hundred for a general typed-data encoder; tests compare both on random values.
 
-Each message is a frozen dataclass whose field names are the snake-case form of the EIP-712 names. `to_json` gives the wire form (EIP-712 names, hex
-strings for bytes32), `from_json` reads it back and raises BadMessage naming the field.
+Each message is a frozen dataclass whose field names are the snake-case form of the EIP-712 names. `to_json` gives the
+wire form (EIP-712 names, hex strings for bytes32), `from_json` reads it back and raises BadMessage naming the field.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class Domain:
 
 
 class Message:
-    """Base of all signed messages: struct hash, digest, recovery and the JSON form, driven by the EIP-712 type string."""
+    """Base of all signed messages.
+
+    Struct hash, digest, recovery and the JSON form, driven by the EIP-712 type string.
+    """
 
     TYPE: ClassVar[str]
     _type_hash: ClassVar[bytes]
@@ -141,8 +144,9 @@ class Receipt(Message):
     """What a provider says it did for one attempt, signed with its hot key."""
 
     TYPE: ClassVar[str] = (
-        "Receipt(bytes32 job,uint32 attempt,address provider,bytes32 model,uint64 slot,uint32 inputTokens,uint32 cachedTokens,"
-        "uint32 outputTokens,uint32 ttftMs,uint32 itlUs,uint128 chargeAtto,bytes32 requestDigest,bytes32 responseDigest,uint8 status)"
+        "Receipt(bytes32 job,uint32 attempt,address provider,bytes32 model,uint64 slot,uint32 inputTokens,"
+        "uint32 cachedTokens,uint32 outputTokens,uint32 ttftMs,uint32 itlUs,uint128 chargeAtto,bytes32 requestDigest,"
+        "bytes32 responseDigest,uint8 status)"
     )
     job: bytes
     attempt: int
@@ -162,7 +166,10 @@ class Receipt(Message):
 
 @dataclass(frozen=True, slots=True)
 class Countersignature(Message):
-    """A gateway's acceptance of a receipt (or record of a failure): who pays, in which slot, and what it observed itself."""
+    """A gateway's acceptance of a receipt (or record of a failure).
+
+    Who pays, in which slot, and what it observed itself.
+    """
 
     TYPE: ClassVar[str] = "Countersignature(bytes32 receipt,address customer,uint64 slot,uint32 ttftMs,uint32 itlUs)"
     receipt: bytes
@@ -254,4 +261,3 @@ def _read(kind: str, value: Any) -> Any:
     if not 0 <= value < 1 << _bits(kind):
         raise ValueError(f"{value} is outside its range")
     return value
-

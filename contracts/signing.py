@@ -1,7 +1,8 @@
 """Hash, sign and recover: the only place that touches secp256k1 and keccak-256.
 
-Signatures are 65 bytes `r ‖ s ‖ v` with `s` in the lower half and `v` 27 or 28, as OpenZeppelin's `ECDSA` demands. Anything else is refused,
-so one message has one valid signature per key. No web3 here: the settlement code and the auditor import this module.
+Signatures are 65 bytes `r ‖ s ‖ v` with `s` in the lower half and `v` 27 or 28, as OpenZeppelin's `ECDSA` demands.
+Anything else is refused, so one message has one valid signature per key. No web3 here: the settlement code and the
+auditor import this module.
 """
 
 from __future__ import annotations
@@ -49,9 +50,7 @@ def recover(digest: bytes, signature: bytes) -> str:
     if int.from_bytes(signature[32:64]) > _HALF_ORDER:
         raise BadSignature("s lies in the upper half of the curve order: a second form of another signature")
     try:
-        key = PublicKey.from_signature_and_message(
-            signature[:64] + bytes((signature[64] - 27,)), digest, hasher=None
-        )
+        key = PublicKey.from_signature_and_message(signature[:64] + bytes((signature[64] - 27,)), digest, hasher=None)
     except Exception as error:
         raise BadSignature(f"no public key fits this signature: {error}") from error
     return _address_of(key)

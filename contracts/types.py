@@ -1,6 +1,7 @@
 """What the chain says, as frozen dataclasses; amounts are token units unless the name says atto.
 
-Field names are the snake-case form of the Solidity structs in `contracts/interfaces/`. No web3 here: settlement and replay import this module.
+Field names are the snake-case form of the Solidity structs in `contracts/interfaces/`. No web3 here: settlement and
+replay import this module.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The epoch clock of a deployment, from `EpochLedger`: genesis in unix seconds, slot length in seconds, slots per epoch."""
+    """The epoch clock of a deployment, from `EpochLedger`.
+
+    Genesis in unix seconds, slot length in seconds, slots per epoch.
+    """
 
     genesis: int
     slot_s: int
@@ -67,7 +71,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class ProviderRecord:
-    """A provider as of a checkpoint. Stake in stake-token units; `weight` is the capacity weight 1 + class weight × units."""
+    """A provider as of a checkpoint.
+
+    Stake in stake-token units; `weight` is the capacity weight 1 + class weight × units.
+    """
 
     provider: str
     signer: str
@@ -94,7 +101,10 @@ class OperatorRecord:
 
 @dataclass(frozen=True, slots=True)
 class CustomerRecord:
-    """A customer of `JobEscrow` as of a checkpoint: balance, the part of it that is thawing, and what may be charged for one epoch."""
+    """A customer of `JobEscrow` as of a checkpoint.
+
+    Balance, the part of it that is thawing, and what may be charged for one epoch.
+    """
 
     customer: str
     balance: int
@@ -104,7 +114,10 @@ class CustomerRecord:
 
 @dataclass(frozen=True, slots=True)
 class RulesRecord:
-    """Settlement parameters held by `EpochLedger`, in force for one epoch. `stake_rate`: payment units per whole stake token, used for caps only."""
+    """Settlement parameters held by `EpochLedger`, in force for one epoch.
+
+    `stake_rate`: payment units per whole stake token, used for caps only.
+    """
 
     provider_ppm: int
     verifier_ppm: int
@@ -192,7 +205,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Harmed:
-    """The customers who paid for a provider's work in an epoch, with weights; opens a leaf's `harmed` digest for the court."""
+    """The customers who paid for a provider's work in an epoch, with weights.
+
+    Opens a leaf's `harmed` digest for the court.
+    """
 
     provider: str
     customers: tuple[str, ...]

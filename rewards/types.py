@@ -1,19 +1,31 @@
-"""What settlement reads and returns. Every field comes from the chain at one checkpoint or from a signed message, so a stranger can rebuild it."""
+"""What settlement reads and returns.
+
+Every field comes from the chain at one checkpoint or from a signed message, so a stranger can rebuild it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from contracts.messages import CanaryDay, Countersignature, ProbeDay, Receipt
-from contracts.types import Checkpoint, CustomerRecord, Harmed, OperatorRecord, ProviderRecord, Report, RulesRecord, Timing
+from contracts.types import (
+    Checkpoint,
+    CustomerRecord,
+    Harmed,
+    OperatorRecord,
+    ProviderRecord,
+    Report,
+    RulesRecord,
+    Timing,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt of one job: the provider's receipt and the gateway's countersignature.
 
-    `provider_signature` is empty when the provider signed nothing; then the receipt carries a failure status, no tokens and no charge.
-    `gateway` is the address the countersignature recovers to.
+    `provider_signature` is empty when the provider signed nothing; then the receipt carries a failure status, no
+    tokens and no charge. `gateway` is the address the countersignature recovers to.
     """
 
     receipt: Receipt
@@ -43,7 +55,10 @@ class SignedCanaryDay:
 
 @dataclass(frozen=True, slots=True)
 class SeedReveal:
-    """The secret a verifier drew its probe plan from; keccak256(seed) was committed on chain before the epoch began (`committed`, zero when it was not)."""
+    """The secret a verifier drew its probe plan from.
+
+    Keccak256(seed) was committed on chain before the epoch began (`committed`, zero when it was not).
+    """
 
     verifier: str
     seed: bytes
@@ -54,8 +69,9 @@ class SeedReveal:
 class ProviderState:
     """What one provider carries from epoch to epoch.
 
-    `smoothed` and `observations` are defined in `rewards.score`, components in the order uptime, success, latency, verification, rating.
-    `strike_epochs` lists the epochs of the strikes still counted; `down_run_slots` is the length of the outage in progress at the epoch's end.
+    `smoothed` and `observations` are defined in `rewards.score`, components in the order uptime, success, latency,
+    verification, rating. `strike_epochs` lists the epochs of the strikes still counted; `down_run_slots` is the
+    length of the outage in progress at the epoch's end.
     """
 
     provider: str
@@ -78,7 +94,10 @@ class Carry:
 
 @dataclass(frozen=True, slots=True)
 class EpochState:
-    """Everything that one epoch hands to the next; its SHA-256 is the report's `state`. Epoch -1 is the genesis state: nothing at all."""
+    """Everything that one epoch hands to the next; its SHA-256 is the report's `state`.
+
+    Epoch -1 is the genesis state: nothing at all.
+    """
 
     epoch: int
     providers: tuple[ProviderState, ...]
@@ -91,8 +110,9 @@ class EpochState:
 class EpochInputs:
     """All that `settle` may look at for one epoch, in canonical order (addresses ascending; attempts by job then attempt).
 
-    `chain_id`, `epoch_ledger`: the signing domain. `decimals`: of the payment token. `incentive_fund`: payment units available for incentives.
-    `sla_fund` in `opening` is the fund after the previous report. `maintenance`: per provider a six-word mask of declared slots (1 = excluded).
+    `chain_id`, `epoch_ledger`: the signing domain. `decimals`: of the payment token. `incentive_fund`: payment units
+    available for incentives. `sla_fund` in `opening` is the fund after the previous report. `maintenance`: per
+    provider a six-word mask of declared slots (1 = excluded).
     """
 
     epoch: int
@@ -127,7 +147,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What an epoch comes to. `report.evidence` is zero until the bundle is written; `harmed` opens the leaves' digests."""
+    """What an epoch comes to.
+
+    `report.evidence` is zero until the bundle is written; `harmed` opens the leaves' digests.
+    """
 
     report: Report
     closing: EpochState

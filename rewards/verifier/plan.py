@@ -1,0 +1,85 @@
+"""Draw when to probe whom, from a secret that was committed before the epoch.
+
+For each provider the verifier walks through the epoch's slots: the first probe falls in one of the first `gap_slots`
+slots, each following one 1 … 2·gap − 1 slots later (so `gap_slots` on average), at a uniform moment within the slot's
+first half (so that a retry fits into it). About one probe in three is a determinism canary. Everything is drawn from
+SHA-256(seed ‖ provider ‖ counter): nobody can predict the plan without the seed, and everybody can draw it again once
+the seed is shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from contracts.signing import keccak
+
+_CANARY_PPM = 333_333
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedProbe:
+    """One probe to make.
+
+    Slot counted from the epoch's first, offset in ms within the slot, and whether it is a canary.
+    """
+
+    provider: str
+    slot: int
+    offset_ms: int
+    canary: bool
+    salt: bytes
+
+
+def epoch_seed(master: bytes, epoch: int) -> bytes:
+    """Derive the seed of one epoch from the verifier's master secret, so that showing it betrays no other epoch."""
+    return hashlib.sha256(b"bonded epoch seed" + master + epoch.to_bytes(8)).digest()
+
+
+def commitment(seed: bytes) -> bytes:
+    """Return what is committed on chain before the epoch begins."""
+    return keccak(seed)
+
+
+def draw_plan(
+    seed: bytes, providers: Sequence[str], slots: int, slot_ms: int, gap_slots: int
+) -> tuple[PlannedProbe, ...]:
+    """Draw all probes of an epoch, in order of time; the order of `providers` does not matter."""
+    if gap_slots < 1:
+        raise ValueError(f"the mean gap between probes is at least one slot, not {gap_slots}")
+    plan = [probe for provider in providers for probe in _walk(seed, provider, slots, slot_ms, gap_slots)]
+    plan.sort(key=lambda probe: (probe.slot, probe.offset_ms, probe.provider))
+    return tuple(plan)
+
+
+def _walk(seed: bytes, provider: str, slots: int, slot_ms: int, gap_slots: int) -> Iterator[PlannedProbe]:
+    stream = _Stream(seed + bytes.fromhex(provider[2:]))
+    slot = stream.below(gap_slots)
+    while slot < slots:
+        yield PlannedProbe(
+            provider=provider,
+            slot=slot,
+            offset_ms=stream.below(max(1, slot_ms // 2)),
+            canary=stream.below(1_000_000) < _CANARY_PPM,
+            salt=stream.block(),
+        )
+        slot += 1 + stream.below(2 * gap_slots - 1)
+
+
+class _Stream:
+    """SHA-256 in counter mode; `below` draws without bias by rejection."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._counter = 0
+
+    def block(self) -> bytes:
+        self._counter += 1
+        return hashlib.sha256(self._key + self._counter.to_bytes(8)).digest()
+
+    def below(self, bound: int) -> int:
+        limit = (1 << 64) - (1 << 64) % bound
+        while (draw := int.from_bytes(self.block()[:8])) >= limit:
+            pass
+        return draw % bound
