@@ -192,7 +192,7 @@ class ProbeDay(Message):
 
 @dataclass(frozen=True, slots=True)
 class CanaryDay(Message):
-    """One verifier's count of determinism canaries asked of one provider in one epoch, and of those answered as expected."""
+    """One verifier's count of determinism canaries asked of one provider in one epoch, and of those that passed."""
 
     TYPE: ClassVar[str] = "CanaryDay(address provider,uint64 epoch,uint32 asked,uint32 passed)"
     provider: str

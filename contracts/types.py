@@ -148,7 +148,10 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The sums of a report, token units. charged + credits_from_fund = provider_fees + verifier_fees + treasury + sla_fund_in + credits."""
+    """The sums of a report, in token units.
+
+    charged + credits_from_fund = provider_fees + verifier_fees + treasury + sla_fund_in + credits.
+    """
 
     charged: int
     provider_fees: int

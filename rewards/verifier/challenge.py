@@ -104,14 +104,14 @@ async def canaries(model: str, secret: bytes, count: int, reference: Reference) 
 
 
 def choose(pool: Sequence[Challenge], salt: bytes, model: str, canary: bool) -> Challenge:
-    """Pick the canary a salt points to, or compose an ordinary request when none is wanted or none is known for the model."""
+    """Pick the canary a salt points to, or compose an ordinary request where none is wanted or known for the model."""
     if canary and pool:
         return pool[int.from_bytes(salt[8:12]) % len(pool)]
     return ordinary(model, salt)
 
 
 class EngineReference:
-    """A reference built on any coroutine that answers a streamed chat body with SSE bytes (the provider engines of the marketplace do)."""
+    """Wrap a coroutine that answers a streamed chat body with SSE bytes, as the marketplace's engines do."""
 
     def __init__(self, ask: Callable[[bytes], Awaitable[bytes]]) -> None:
         self._ask = ask
