@@ -108,7 +108,9 @@ class EpochState:
 
 @dataclass(frozen=True, slots=True)
 class EpochInputs:
-    """Everything that one epoch hands to the next; its SHA-256 is the report's `state`. The genesis state is epoch -1, empty.
+    """All that `settle` may look at for one epoch, in canonical order.
+
+    Addresses ascend; attempts are ordered by job, then attempt.
 
     `chain_id`, `epoch_ledger`: the signing domain. `decimals`: of the payment token. `incentive_fund`: payment units
     available for incentives. `sla_fund` in `opening` is the fund after the previous report. `maintenance`: per
