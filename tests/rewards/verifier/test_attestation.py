@@ -1,0 +1,76 @@
+"""What a verifier signs of an epoch, and how others read it."""
+
+import pytest
+
+from contracts.errors import BadMessage, BadSignature
+from contracts.messages import Domain
+from contracts.signing import Signer
+from rewards.measurement import join_words, unpack_histogram
+from rewards.verifier.attestation import attest, document, read_document
+from rewards.verifier.probe import Verdict
+from rewards.verifier.store import Measurement
+
+SEPARATOR = Domain(31337, "0x" + "ee" * 20).separator()
+VERIFIER = Signer(b"\x03" * 32)
+A, B, C = ("0x" + f"{n:02x}" * 20 for n in (1, 2, 3))
+
+
+def seen(provider: str, slot: int, verdict: Verdict, ttft_ms: int | None = None, canary: bool | None = None):
+    return Measurement(provider, slot, verdict, ttft_ms, canary)
+
+
+def test_a_day_brackets_outages_and_counts_times_and_canaries():
+    days, canaries = attest(
+        VERIFIER,
+        SEPARATOR,
+        7,
+        60,
+        [
+            seen(B, 5, Verdict.TIMEOUT),
+            seen(A, 2, Verdict.SERVED, 100, True),
+            seen(A, 6, Verdict.SERVED, 300, False),
+            seen(B, 9, Verdict.UNREACHABLE),
+        ],
+    )
+    assert [signed.day.provider for signed in days] == [A, B]
+    assert join_words(days[0].day.up) == (1 << 60) - 1
+    assert join_words(days[1].day.up) == (1 << 60) - 1 - sum(1 << slot for slot in range(5, 10))
+    assert sum(unpack_histogram(days[0].day.histogram)) == 2
+    assert [(signed.day.asked, signed.day.passed) for signed in canaries] == [(2, 1)]
+    assert all(signed.day.signed_by(SEPARATOR, signed.signature) == VERIFIER.address for signed in (*days, *canaries))
+
+
+def test_an_outage_that_began_in_the_epoch_before_reaches_into_this_one():
+    before = [seen(A, 50, Verdict.SERVED, 10), seen(A, 58, Verdict.TIMEOUT)]
+    days, _ = attest(VERIFIER, SEPARATOR, 1, 60, [seen(A, 3, Verdict.TIMEOUT)], before)
+    assert join_words(days[0].day.up) == (1 << 60) - 1 - 0b1111
+
+
+def test_no_evidence_makes_no_day():
+    days, canaries = attest(VERIFIER, SEPARATOR, 0, 60, [seen(A, 1, Verdict.BUSY), seen(C, 2, Verdict.UNASKED)])
+    assert days == ()
+    assert canaries == ()
+
+
+def shown() -> dict:
+    days, canaries = attest(VERIFIER, SEPARATOR, 7, 60, [seen(A, 2, Verdict.SERVED, 100, True)])
+    return document(VERIFIER.address, 7, bytes(32), days, canaries)
+
+
+def test_a_document_is_read_back_exactly():
+    seed, days, canaries = read_document(shown(), VERIFIER.address, 7, SEPARATOR)
+    assert seed == bytes(32)
+    assert document(VERIFIER.address, 7, seed, days, canaries) == shown()
+
+
+def test_a_document_of_somebody_else_of_another_epoch_or_changed_is_refused():
+    with pytest.raises(BadSignature, match="was signed by"):
+        read_document(shown(), Signer(b"\x04" * 32).address, 7, SEPARATOR)
+    with pytest.raises(BadMessage, match="is of epoch 7, not 8"):
+        read_document(shown(), VERIFIER.address, 8, SEPARATOR)
+    changed = shown()
+    changed["probe_days"][0]["histogram"] += 1
+    with pytest.raises(BadSignature, match="was signed by"):
+        read_document(changed, VERIFIER.address, 7, SEPARATOR)
+    with pytest.raises(BadMessage, match="seed"):
+        read_document({k: v for k, v in shown().items() if k != "seed"}, VERIFIER.address, 7, SEPARATOR)
