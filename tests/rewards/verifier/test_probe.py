@@ -1,15 +1,14 @@
 """One probe against agents that behave and misbehave, on real loopback sockets."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
 from contracts.messages import Domain, Receipt, Status, Ticket
 from contracts.signing import Signer
 from rewards.verifier.probe import Verdict, probe
+from rewards.verifier.testing import SocketTransport
 
 SEPARATOR = Domain(31337, "0x" + "ee" * 20).separator()
 PROVIDER = Signer(b"\x01" * 32)
@@ -28,32 +27,6 @@ TICKET = Ticket(
     request_digest=b"\x07" * 32,
 )
 WIRE = TICKET.to_json() | {"signature": "0x" + GATEWAY.sign(TICKET.digest(SEPARATOR)).hex()}
-
-
-class SocketTransport:
-    """A bare HTTP/1.1 client, enough for one answer per connection."""
-
-    @contextlib.asynccontextmanager
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> AsyncIterator["SocketAnswer"]:
-        host, port = url.removeprefix("http://").split("/")[0].split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        try:
-            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            writer.write(f"POST /x HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode() + body)
-            status = int((await reader.readuntil(b"\r\n\r\n")).split()[1])
-            yield SocketAnswer(status, reader)
-        finally:
-            writer.close()
-
-
-class SocketAnswer:
-    def __init__(self, status: int, reader: asyncio.StreamReader) -> None:
-        self.status = status
-        self._reader = reader
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        while chunk := await self._reader.read(65536):
-            yield chunk
 
 
 def text_event(text: str) -> bytes:

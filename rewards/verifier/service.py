@@ -1,0 +1,216 @@
+"""The verifier's working day: commit a seed, draw the plan, probe, attest, and sign reports that recompute.
+
+Effects come in through `Surroundings` (chain, gateway) and `Transport` (the road to providers). Times are unix
+seconds of the wall clock; a verifier whose clock is off by more than a slot measures the wrong slots, which its
+`doctor` and the others' majority show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from contracts.signing import Signer
+from contracts.types import ProviderRecord, Timing
+from rewards.verifier.attestation import attest, document
+from rewards.verifier.challenge import Challenge, choose
+from rewards.verifier.plan import PlannedProbe, commitment, draw_plan, epoch_seed
+from rewards.verifier.probe import ProbeResult, Transport, Verdict, probe
+from rewards.verifier.store import Measurement, MeasurementStore
+
+log = structlog.get_logger("verifier")
+
+_LEAD_S = 10.0
+_REFRESH_S = 5.0
+_MOST_AT_ONCE = 256
+_MAX_INPUT_TOKENS = 128
+
+
+class TicketRefused(Exception):
+    """The gateway gave no ticket for a probe: out of balance, unknown provider, or itself down."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedModel:
+    """A model a provider offers: the name customers use and the digest of its weights."""
+
+    id: str
+    weights_digest: bytes
+
+
+class Surroundings(Protocol):
+    """What the verifier needs of the chain and of a gateway.
+
+    Every method may raise OSError or TimeoutError and is then tried again.
+    """
+
+    timing: Timing
+    separator: bytes
+    gap_slots: int
+
+    async def providers(self) -> Sequence[ProviderRecord]:
+        """Return the active providers as of a final block."""
+
+    async def model_of(self, provider: ProviderRecord) -> OfferedModel | None:
+        """Return a chat model the provider offers, from its last readable offer; None when it never showed one."""
+
+    async def reachable(self, provider: ProviderRecord) -> bool:
+        """Say whether the provider shows its offer at this moment."""
+
+    async def commit_seed(self, epoch: int, commitment: bytes) -> None:
+        """Put the commitment on chain unless it stands there; returns quietly when the epoch has begun."""
+
+    async def ticket(self, provider: str, model: str, max_output_tokens: int, request_digest: bytes) -> dict[str, Any]:
+        """Buy a ticket for a direct call; raises TicketRefused."""
+
+    async def hand_in(self, result: ProbeResult) -> None:
+        """Give the provider's receipt to the gateway, so that it is paid."""
+
+
+@dataclass
+class Verifier:
+    """One verifier. `canaries` maps a weights digest to the pool of canaries whose answers are known."""
+
+    signer: Signer
+    master: bytes
+    store: MeasurementStore
+    surroundings: Surroundings
+    transport: Transport
+    canaries: Mapping[bytes, Sequence[Challenge]]
+    now: Callable[[], float] = time.time
+
+    async def run(self) -> None:
+        """Commit and probe until cancelled; an error of the surroundings is logged and tried again, never the end."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._forever("commit", self._commit))
+            group.create_task(self._probe_all(group))
+
+    def attestation(self, epoch: int) -> dict[str, Any] | None:
+        """Return what this verifier attests of an ended epoch; None while it runs."""
+        if self.now() < self.surroundings.timing.epoch_end(epoch) or epoch < 0:
+            return None
+        days, canaries = attest(
+            self.signer,
+            self.surroundings.separator,
+            epoch,
+            self.surroundings.timing.slots_per_epoch,
+            self.store.read(epoch),
+            self.store.read(epoch - 1) if epoch else (),
+        )
+        return document(self.signer.address, epoch, epoch_seed(self.master, epoch), days, canaries)
+
+    async def _commit(self) -> None:
+        upcoming = max(0, self._epoch() + 1)
+        await self.surroundings.commit_seed(upcoming, commitment(epoch_seed(self.master, upcoming)))
+
+    async def _forever(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except (OSError, TimeoutError) as error:
+                log.warning("trying again", what=what, error=str(error) or type(error).__name__)
+            await asyncio.sleep(min(_REFRESH_S, self.surroundings.timing.slot_s))
+
+    async def _probe_all(self, group: asyncio.TaskGroup) -> None:
+        """Keep the plan of the running epoch current and start each probe at its moment."""
+        gate = asyncio.Semaphore(_MOST_AT_ONCE)
+        started: set[tuple[int, str, int]] = set()
+        records: dict[str, ProviderRecord] = {}
+        refreshed = float("-inf")
+        while True:
+            epoch = self._epoch()
+            if self.now() - refreshed > _REFRESH_S:
+                try:
+                    records = {record.provider: record for record in await self.surroundings.providers()}
+                    refreshed = self.now()
+                except (OSError, TimeoutError) as error:
+                    log.warning("the list of providers is not to be had", error=str(error) or type(error).__name__)
+            for each in (epoch, epoch + 1):
+                for planned in self._due(each, records):
+                    key = (each, planned.provider, planned.slot)
+                    if key not in started:
+                        started.add(key)
+                        group.create_task(self._one(gate, each, planned, records[planned.provider]))
+            started = {key for key in started if key[0] >= epoch - 1}
+            await asyncio.sleep(_LEAD_S / 4)
+
+    def _due(self, epoch: int, records: Mapping[str, ProviderRecord]) -> list[PlannedProbe]:
+        if epoch < 0 or not records:
+            return []
+        now = self.now()
+        return [p for p in self._plan(epoch, tuple(records)) if 0 <= self._moment(epoch, p) - now <= _LEAD_S]
+
+    def _plan(self, epoch: int, providers: Sequence[str]) -> tuple[PlannedProbe, ...]:
+        timing = self.surroundings.timing
+        seed = epoch_seed(self.master, epoch)
+        return draw_plan(seed, providers, timing.slots_per_epoch, timing.slot_s * 1000, self.surroundings.gap_slots)
+
+    def _moment(self, epoch: int, planned: PlannedProbe) -> float:
+        timing = self.surroundings.timing
+        return timing.epoch_start(epoch) + planned.slot * timing.slot_s + planned.offset_ms / 1000
+
+    def _epoch(self) -> int:
+        timing = self.surroundings.timing
+        return timing.epoch_of_slot(timing.slot_at(self.now()))
+
+    async def _one(self, gate: asyncio.Semaphore, epoch: int, planned: PlannedProbe, record: ProviderRecord) -> None:
+        """Make one planned probe, with one retry after a failure, and record what it came to."""
+        async with gate:
+            verdict, result, challenge = Verdict.UNASKED, None, None
+            for salt in (planned.salt, hashlib.sha256(planned.salt).digest()):
+                verdict, result, challenge = await self._attempt(epoch, planned, record, salt)
+                if verdict.up is not False:
+                    break
+            judged = challenge.passed(result.text) if result and challenge and verdict.up else None
+            ttft_ms = result.ttft_ms if result and verdict.up else None
+            measurement = Measurement(planned.provider, planned.slot, verdict, ttft_ms, judged)
+            await asyncio.to_thread(self.store.append, epoch, measurement)
+
+    async def _attempt(
+        self, epoch: int, planned: PlannedProbe, record: ProviderRecord, salt: bytes
+    ) -> tuple[Verdict, ProbeResult | None, Challenge | None]:
+        """Buy a ticket, wait for the moment, ask.
+
+        Where there is no ticket to be had, a provider that does not even show its offer is down; otherwise there is no
+        evidence against it.
+        """
+        challenge: Challenge | None = None
+        try:
+            model = await self.surroundings.model_of(record)
+            if model is None:
+                raise TicketRefused(f"{planned.provider} has shown no offer")
+            challenge = choose(self.canaries.get(model.weights_digest, ()), salt, model.id, planned.canary)
+            request_digest = hashlib.sha256(salt + challenge.body).digest()
+            ticket = await self.surroundings.ticket(
+                planned.provider, model.id, challenge.max_output_tokens, request_digest
+            )
+        except (OSError, TimeoutError, TicketRefused) as error:
+            log.info("no ticket for a probe", provider=planned.provider, error=str(error) or type(error).__name__)
+            shown = await self.surroundings.reachable(record)
+            return (Verdict.UNASKED if shown else Verdict.UNREACHABLE), None, None
+        await asyncio.sleep(max(0.0, self._moment(epoch, planned) - self.now()))
+        result = await probe(
+            self.transport,
+            record.endpoint,
+            record.signer,
+            self.surroundings.separator,
+            ticket,
+            salt,
+            challenge.body,
+            self._timeout_s(),
+        )
+        if result.receipt is not None:
+            try:
+                await self.surroundings.hand_in(result)
+            except (OSError, TimeoutError) as error:
+                log.info("a receipt was not handed in", provider=planned.provider, error=str(error))
+        return result.verdict, result, challenge
+
+    def _timeout_s(self) -> float:
+        return min(max(self.surroundings.timing.slot_s / 3, 5.0), 20.0)
