@@ -69,9 +69,10 @@ class SeedReveal:
 class ProviderState:
     """What one provider carries from epoch to epoch.
 
-    `smoothed` and `observations` are defined in `rewards.score`, components in the order uptime, success, latency,
-    verification, rating. `strike_epochs` lists the epochs of the strikes still counted; `down_run_slots` is the
-    length of the outage in progress at the epoch's end.
+    `smoothed` (means in ppm) and `observations` (weights in thousandths of an observation) are defined in
+    `rewards.score`, components in the order uptime, success, latency, verification, rating. `strike_epochs` lists the
+    epochs of the strikes still counted; `down_run_slots` is the length of the outage in progress at the epoch's end.
+    `active`: it could be matched at the epoch's checkpoint (`rewards.measurement.on_duty`).
     """
 
     provider: str
@@ -82,6 +83,7 @@ class ProviderState:
     score_ppm: int
     strike_epochs: tuple[int, ...]
     down_run_slots: int
+    active: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ class Carry:
 class EpochState:
     """Everything that one epoch hands to the next; its SHA-256 is the report's `state`.
 
-    Epoch -1 is the genesis state: nothing at all.
+    Epoch -1 is the genesis state: nothing at all. `report` is the struct hash of the report that closed the epoch; it
+    contains `state`, so it is no part of the digest: zero until that report is complete, then taken from the chain.
     """
 
     epoch: int
@@ -110,11 +113,11 @@ class EpochState:
 class EpochInputs:
     """All that `settle` may look at for one epoch, in canonical order.
 
-    Addresses ascend; attempts are ordered by job, then attempt.
+    Addresses ascend; attempts are ordered by job, then attempt; probe and canary days by provider, then verifier.
 
-    `chain_id`, `epoch_ledger`: the signing domain. `decimals`: of the payment token. `incentive_fund`: payment units
-    available for incentives. `sla_fund` in `opening` is the fund after the previous report. `maintenance`: per
-    provider a six-word mask of declared slots (1 = excluded).
+    `chain_id`, `epoch_ledger`: the signing domain. `decimals`, `stake_decimals`: of the payment and the stake token.
+    `incentive_fund`: payment units available for incentives. `sla_fund` in `opening` is the fund after the previous
+    report. `maintenance`: per provider a six-word mask of declared slots (1 = excluded).
     """
 
     epoch: int
@@ -123,6 +126,7 @@ class EpochInputs:
     timing: Timing
     checkpoint: Checkpoint
     decimals: int
+    stake_decimals: int
     quorum: int
     rules: RulesRecord
     incentive_fund: int

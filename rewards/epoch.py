@@ -1,0 +1,226 @@
+"""Check the inputs of an epoch and count its attempts: the first pass of a settlement.
+
+Whatever `tally` and `check_inputs` accept can be settled; whatever they refuse is named. Order is part of the inputs
+(the evidence is hashed), so unordered lists are refused too, and `canonical` sorts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from contracts.messages import Status
+from contracts.types import ProviderRecord
+from rewards.errors import (
+    BadAttempt,
+    BadOpening,
+    BadParameters,
+    NotBonded,
+    OutOfOrder,
+    OutsideEpoch,
+    UnknownCustomer,
+    UnknownProvider,
+)
+from rewards.measurement import PPM, WORD_BITS, WORDS, join_words
+from rewards.state import GENESIS
+from rewards.types import EpochInputs, SignedCanaryDay, SignedProbeDay
+
+_PAID = frozenset((Status.SERVED, Status.CUSTOMER_ABORT))
+_FAILED = frozenset((Status.PROVIDER_ERROR, Status.TIMEOUT))
+_STATUSES = frozenset(Status)
+
+
+@dataclass(slots=True)
+class Work:
+    """What an epoch's attempts say of one provider: counts, slots in which it served, who owes how many atto."""
+
+    served: int = 0
+    failed: int = 0
+    served_slots: int = 0
+    charge_atto: int = 0
+    paid_by: dict[str, int] = field(default_factory=dict)
+
+
+def canonical(inputs: EpochInputs) -> EpochInputs:
+    """Return the same inputs in canonical order."""
+    return replace(
+        inputs,
+        providers=tuple(sorted(inputs.providers, key=lambda record: record.provider)),
+        verifiers=tuple(sorted(inputs.verifiers, key=lambda record: record.operator)),
+        gateways=tuple(sorted(inputs.gateways, key=lambda record: record.operator)),
+        customers=tuple(sorted(inputs.customers, key=lambda record: record.customer)),
+        maintenance=tuple(sorted(inputs.maintenance)),
+        probe_days=tuple(sorted(inputs.probe_days, key=_day_key)),
+        canary_days=tuple(sorted(inputs.canary_days, key=_day_key)),
+        seeds=tuple(sorted(inputs.seeds, key=lambda reveal: reveal.verifier)),
+        attempts=tuple(sorted(inputs.attempts, key=lambda one: (one.receipt.job, one.receipt.attempt))),
+    )
+
+
+def check_inputs(inputs: EpochInputs) -> None:
+    """Refuse inputs that cannot be settled, attempts excepted (`tally` looks at those); raises InputsRefused."""
+    _check_parameters(inputs)
+    _ascending("providers", inputs.providers, lambda record: record.provider)
+    _ascending("verifiers", inputs.verifiers, lambda record: record.operator)
+    _ascending("gateways", inputs.gateways, lambda record: record.operator)
+    _ascending("customers", inputs.customers, lambda record: record.customer)
+    _ascending("maintenance", inputs.maintenance, lambda pair: pair[0])
+    _ascending("seeds", inputs.seeds, lambda reveal: reveal.verifier)
+    _ascending("probe_days", inputs.probe_days, _day_key)
+    _ascending("canary_days", inputs.canary_days, _day_key)
+    known = {record.provider for record in inputs.providers}
+    _check_days(inputs, known)
+    for provider, _ in inputs.maintenance:
+        if provider not in known:
+            raise UnknownProvider(provider, "maintenance")
+    _check_opening(inputs, known)
+
+
+def tally(inputs: EpochInputs) -> dict[str, Work]:
+    """Count the attempts per provider in one pass; raises InputsRefused naming the first that cannot be settled.
+
+    Served and customer_abort may be charged, nothing else. Idle and customer_abort are neither success nor failure.
+    """
+    slots = inputs.timing.slots_per_epoch
+    first = inputs.epoch * slots
+    known = {record.provider: Work() for record in inputs.providers}
+    gateways = {record.operator for record in inputs.gateways if record.active}
+    customers = {record.customer for record in inputs.customers}
+    last: tuple[bytes, int] = (b"", -1)
+    for one in inputs.attempts:
+        receipt, counter = one.receipt, one.countersignature
+        key = (receipt.job, receipt.attempt)
+        if key <= last:
+            raise OutOfOrder("attempts", f"attempt {receipt.attempt} of job 0x{receipt.job.hex()}")
+        last = key
+        work = known.get(receipt.provider)
+        if work is None:
+            raise UnknownProvider(receipt.provider, _name(key))
+        if one.gateway not in gateways:
+            raise NotBonded("gateway", one.gateway, _name(key))
+        slot = counter.slot - first
+        if not 0 <= slot < slots:
+            raise OutsideEpoch(f"{_name(key)} (gateway's slot)", counter.slot, first, first + slots - 1)
+        status, charge = receipt.status, receipt.charge_atto
+        if status not in _STATUSES:
+            raise BadAttempt(*key, f"status {status} has no meaning")
+        if receipt.cached_tokens > receipt.input_tokens:
+            raise BadAttempt(*key, f"{receipt.cached_tokens} cached of {receipt.input_tokens} input tokens")
+        if not one.provider_signature and (
+            charge or receipt.input_tokens or receipt.output_tokens or status not in _FAILED
+        ):
+            raise BadAttempt(*key, "the provider signed nothing, so it can only be a failure without tokens and charge")
+        if status == Status.SERVED:
+            work.served += 1
+            work.served_slots |= 1 << slot
+        elif status in _FAILED:
+            work.failed += 1
+        if charge:
+            if status not in _PAID:
+                raise BadAttempt(*key, f"it ended as {Status(status).name.lower()} and is charged {charge} atto")
+            if counter.customer not in customers:
+                raise UnknownCustomer(counter.customer)
+            work.charge_atto += charge
+            work.paid_by[counter.customer] = work.paid_by.get(counter.customer, 0) + charge
+    return known
+
+
+def unit_atto(decimals: int) -> int:
+    """Return how many atto one unit of the payment token is: 10^12 for six decimals."""
+    return int(10 ** (18 - decimals))
+
+
+def maintenance_masks(inputs: EpochInputs) -> dict[str, int]:
+    """Return the declared maintenance per provider as one integer each."""
+    return {provider: join_words(words) for provider, words in inputs.maintenance}
+
+
+def records(inputs: EpochInputs) -> dict[str, ProviderRecord]:
+    """Return the provider records by address."""
+    return {record.provider: record for record in inputs.providers}
+
+
+def _check_parameters(inputs: EpochInputs) -> None:
+    rules, timing = inputs.rules, inputs.timing
+    shares = rules.provider_ppm + rules.verifier_ppm + rules.sla_fund_ppm + rules.treasury_ppm
+    if shares != PPM:
+        raise BadParameters(
+            f"the four shares of a fee sum to {shares} ppm instead of {PPM}; read the rules from the chain again"
+        )
+    if not 0 < timing.slots_per_epoch <= WORDS * WORD_BITS or timing.slot_s <= 0:
+        raise BadParameters(f"an epoch of {timing.slots_per_epoch} slots of {timing.slot_s} s does not fit six words")
+    if not 0 <= inputs.decimals <= 18:
+        raise BadParameters(f"the payment token has {inputs.decimals} decimals; atto are 10^-18, so 18 is the most")
+    if rules.ttft_target_ms <= 0:
+        raise BadParameters("the target of the time to first token is zero; read the rules from the chain again")
+    if inputs.quorum < 1:
+        raise BadParameters("a quorum of zero verifiers proves nothing; read it from the chain again")
+
+
+def _check_days(inputs: EpochInputs, known: set[str]) -> None:
+    verifiers = {record.operator for record in inputs.verifiers if record.active}
+    days: Iterable[tuple[str, SignedProbeDay | SignedCanaryDay]] = [
+        *(("probe day", day) for day in inputs.probe_days),
+        *(("canary day", day) for day in inputs.canary_days),
+    ]
+    for kind, signed in days:
+        where = f"{kind} of {signed.day.provider} by {signed.verifier}"
+        if signed.verifier not in verifiers:
+            raise NotBonded("verifier", signed.verifier, where)
+        if signed.day.provider not in known:
+            raise UnknownProvider(signed.day.provider, where)
+        if signed.day.epoch != inputs.epoch:
+            raise OutsideEpoch(f"{where} (epoch)", signed.day.epoch, inputs.epoch, inputs.epoch)
+    slots = inputs.timing.slots_per_epoch
+    for probe_day in inputs.probe_days:
+        if join_words(probe_day.day.up) >> slots:
+            raise OutsideEpoch(
+                f"probe day of {probe_day.day.provider} by {probe_day.verifier} (bit)", slots, 0, slots - 1
+            )
+    for canary_day in inputs.canary_days:
+        if canary_day.day.passed > canary_day.day.asked:
+            raise OutsideEpoch(
+                f"canary day of {canary_day.day.provider} by {canary_day.verifier} (passed)",
+                canary_day.day.passed, 0, canary_day.day.asked,
+            )  # fmt: skip
+
+
+def _check_opening(inputs: EpochInputs, known: set[str]) -> None:
+    opening = inputs.opening
+    if opening.epoch != inputs.epoch - 1:
+        raise BadOpening(
+            f"the opening state closed epoch {opening.epoch}; {inputs.epoch} opens where {inputs.epoch - 1} closed"
+        )
+    if inputs.epoch == 0 and opening != GENESIS:
+        raise BadOpening("epoch 0 opens with the genesis state: no providers, no carries, an empty fund, no report")
+    _ascending("opening providers", opening.providers, lambda state: state.provider)
+    _ascending("opening carries", opening.carries, lambda carry: carry.customer)
+    for state in opening.providers:
+        if state.provider not in known:
+            raise UnknownProvider(state.provider, "the opening state")
+    unit = unit_atto(inputs.decimals)
+    for carry in opening.carries:
+        if not 0 < carry.atto < unit:
+            raise BadOpening(
+                f"customer {carry.customer} carries {carry.atto} atto; a remainder lies between 1 and {unit - 1}"
+            )
+    if opening.sla_fund < 0:
+        raise BadOpening(f"the SLA fund opens at {opening.sla_fund} units; it cannot owe anything")
+
+
+def _ascending(what: str, items: Iterable[Any], key: Callable[[Any], Any]) -> None:
+    last: Any = None
+    for item in items:
+        value = key(item)
+        if last is not None and value <= last:
+            raise OutOfOrder(what, " by ".join(value) if isinstance(value, tuple) else str(value))
+        last = value
+
+
+def _day_key(signed: SignedProbeDay | SignedCanaryDay) -> tuple[str, str]:
+    return signed.day.provider, signed.verifier
+
+
+def _name(key: tuple[bytes, int]) -> str:
+    return f"attempt {key[1]} of job 0x{key[0].hex()}"

@@ -1,0 +1,263 @@
+"""Settle an epoch: from inputs that anybody can gather to a report that anybody can recompute.
+
+`settle` is a pure function of integers (docs/protocol.md, section 5). It measures, scores, splits the money, credits
+the customers, shares out incentives, counts strikes, and puts a leaf, a closing state and explanation lines together.
+Each step is a function of its own module; this one holds their order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contracts.leaves import harmed_digest
+
+from contracts.types import Harmed, Leaf, Report, Totals
+from rewards.epoch import Work, check_inputs, maintenance_masks, records, tally, unit_atto
+from rewards.explain import Explained, customer_lines, provider_lines
+from rewards.fees import Credits, Parts, bill, credit, divide
+from rewards.incentive import Incentives, incentives, stake_cap
+from rewards.measurement import (
+    NO_COUNTS,
+    PPM,
+    Measured,
+    combine,
+    is_active,
+    join_words,
+    majority_down,
+    on_duty,
+    registered_mask,
+    unpack_histogram,
+    void_slots,
+)
+from rewards.penalty import Outage, credit_rate_ppm, multiplier_ppm, outage, strikes_after, uptime_level
+from rewards.rules import rules_version
+from rewards.score import Memory, Observed, latency_ppm, lower_median, medians, step
+from rewards.state import state_digest
+from rewards.types import EpochInputs, EpochState, ProviderState, Settlement, SignedProbeDay
+
+
+def settle(inputs: EpochInputs) -> Settlement:
+    """Compute the report of an epoch, the closing state and the explanation; raises InputsRefused.
+
+    The report's `evidence` and the closing state's `report` are zero: they are known once the bundle is written
+    (`rewards.evidence`).
+    """
+    check_inputs(inputs)
+    work = tally(inputs)
+    measured = measure(inputs, work)
+    canaries = _canaries(inputs)
+    observed = {name: observe(inputs, measured[name], work[name], canaries.get(name, (0, 0))) for name in work}
+    scored = _score(inputs, observed)
+
+    unit = unit_atto(inputs.decimals)
+    bills = bill(work, inputs.opening.carries, inputs.customers, unit)
+    verifiers = tuple(sorted({day.verifier for day in inputs.probe_days}))
+    parts = divide(work, bills.total, inputs.rules, verifiers)
+    rates = {name: credit_rate_ppm(one.uptime_ppm) for name, one in measured.items() if one.measured}
+    fund = inputs.opening.sla_fund + parts.sla_fund_in
+    credits = credit(work, rates, parts.provider, fund, unit)
+    shares = _incentives(inputs, measured, canaries, parts, bills.total)
+    penalties = _penalties(inputs, measured)
+
+    before = {state.provider: state for state in inputs.opening.providers}
+    leaves, states, harmed, lines = [], [], [], []
+    for record in inputs.providers:
+        name = record.provider
+        penalty, (memory, components) = penalties[name], scored[name]
+        past = before.get(name)
+        fees = parts.provider[name] - credits.from_fees.get(name, 0)
+        incentive = shares.availability.get(name, 0) + shares.work.get(name, 0)
+        opened = _harmed(name, work[name], unit)
+        if opened.customers:
+            harmed.append(opened)
+        state = ProviderState(
+            provider=name,
+            cumulative_fees=(past.cumulative_fees if past else 0) + fees,
+            cumulative_incentive=(past.cumulative_incentive if past else 0) + incentive,
+            smoothed=memory.means,
+            observations=memory.weights,
+            score_ppm=memory.score_ppm,
+            strike_epochs=penalty.strike_epochs,
+            down_run_slots=penalty.outage.standing_slots,
+            active=is_active(record),
+        )
+        states.append(state)
+        leaves.append(
+            Leaf(
+                provider=name,
+                cumulative_fees=state.cumulative_fees,
+                cumulative_incentive=state.cumulative_incentive,
+                uptime_ppm=measured[name].uptime_ppm,
+                ttft_p95_bucket=measured[name].ttft_p95_bucket,
+                success_ppm=observed[name].values[1],
+                verification_ppm=observed[name].values[3],
+                score_ppm=memory.score_ppm,
+                strikes=len(penalty.strike_epochs),
+                slash_level=penalty.level,
+                harmed=harmed_digest(opened.customers, opened.weights) if opened.customers else bytes(32),
+            )
+        )
+        lines += provider_lines(
+            Explained(
+                provider=name,
+                measured=measured[name],
+                work=work[name],
+                canaries=canaries.get(name, (0, 0)),
+                score_before=past.score_ppm if past else None,
+                components=components,
+                score_ppm=memory.score_ppm,
+                gross=parts.gross[name],
+                part=parts.provider[name],
+                credit_rate_ppm=rates.get(name, 0),
+                credited=credits.from_fees.get(name, 0),
+                fees=fees,
+                availability=shares.availability.get(name, 0),
+                work_incentive=shares.work.get(name, 0),
+                median_ppm=penalty.median_ppm,
+                outage=penalty.outage,
+                level=penalty.level,
+                strikes=len(penalty.strike_epochs),
+            )
+        )
+    lines += customer_lines(bills, credits)
+    totals = _totals(bills.total, parts, credits, shares)
+    closing = EpochState(inputs.epoch, tuple(states), bills.carries, fund - credits.from_fund, bytes(32))
+    report = Report(
+        epoch=inputs.epoch,
+        previous=inputs.opening.report,
+        evidence=bytes(32),
+        state=state_digest(closing),
+        rules=rules_version(inputs),
+        checkpoint_block=inputs.checkpoint.number,
+        checkpoint_hash=inputs.checkpoint.hash,
+        totals=totals,
+        leaves=tuple(leaves),
+        charges=bills.charges,
+        credits=credits.credits,
+        payees=parts.payees,
+    )
+    return Settlement(report, closing, tuple(harmed), tuple(lines))
+
+
+def measure(inputs: EpochInputs, work: dict[str, Work]) -> dict[str, Measured]:
+    """Combine the ProbeDays of all verifiers into one measurement per provider (docs/protocol.md, section 5.1)."""
+    slots = inputs.timing.slots_per_epoch
+    days: dict[str, list[SignedProbeDay]] = {}
+    for signed in inputs.probe_days:
+        days.setdefault(signed.day.provider, []).append(signed)
+    maintenance = maintenance_masks(inputs)
+    was_active = {state.provider for state in inputs.opening.providers if state.active}
+    duty: dict[str, int] = {}
+    down: dict[str, int] = {}
+    counts: dict[str, tuple[int, ...]] = {}
+    for record in inputs.providers:
+        name = record.provider
+        mask = registered_mask(inputs.timing, inputs.epoch, record.registered_at) & ~maintenance.get(name, 0)
+        duty[name] = mask if on_duty(record, name in was_active) else 0
+        attested = days.get(name, ())
+        if len(attested) >= inputs.quorum:
+            down[name] = duty[name] & majority_down([join_words(one.day.up) for one in attested], slots)
+            histograms = [unpack_histogram(one.day.histogram) for one in attested]
+            counts[name] = tuple(map(sum, zip(*histograms, strict=True)))
+    void = void_slots(duty, down, slots)
+    result = {}
+    for name, mask in duty.items():
+        served, summed = work[name].served_slots, counts.get(name, NO_COUNTS)
+        result[name] = combine(mask, down.get(name, 0), void, served, summed, enough=name in down)
+    return result
+
+
+def observe(inputs: EpochInputs, measured: Measured, work: Work, canaries: tuple[int, int]) -> Observed:
+    """Express an epoch as the five components of the score with their numbers of observations."""
+    asked, passed = canaries
+    tried = work.served + work.failed
+    probes = sum(measured.counts)
+    values = (
+        measured.uptime_ppm,
+        work.served * PPM // tried if tried else PPM,
+        latency_ppm(measured.ttft_p95_bucket, inputs.rules.ttft_target_ms) if probes else PPM,
+        passed * PPM // asked if asked else PPM,
+        PPM,
+    )
+    slots = measured.counted.bit_count() if measured.measured else 0
+    failed = measured.down != 0 or work.failed > 0 or passed < asked
+    return Observed(values, (slots, tried, probes, asked, 0), failed)
+
+
+def _canaries(inputs: EpochInputs) -> dict[str, tuple[int, int]]:
+    sums: dict[str, tuple[int, int]] = {}
+    for signed in inputs.canary_days:
+        asked, passed = sums.get(signed.day.provider, (0, 0))
+        sums[signed.day.provider] = (asked + signed.day.asked, passed + signed.day.passed)
+    return sums
+
+
+def _score(inputs: EpochInputs, observed: dict[str, Observed]) -> dict[str, tuple[Memory, tuple[int, ...]]]:
+    median = medians(list(observed.values()))
+    before = {
+        state.provider: Memory(state.smoothed, state.observations, state.score_ppm)
+        for state in inputs.opening.providers
+    }
+    return {name: step(before.get(name), one, median) for name, one in observed.items()}
+
+
+def _incentives(
+    inputs: EpochInputs,
+    measured: dict[str, Measured],
+    canaries: dict[str, tuple[int, int]],
+    parts: Parts,
+    total: int,
+) -> Incentives:
+    weights, caps = {}, {}
+    for name, record in records(inputs).items():
+        asked, passed = canaries.get(name, (0, 0))
+        if measured[name].measured and passed == asked:
+            weights[name] = record.weight * multiplier_ppm(measured[name].uptime_ppm)
+        caps[name] = stake_cap(record.stake, inputs.rules.stake_rate, inputs.stake_decimals)
+    budget = min(inputs.rules.incentive_per_epoch, inputs.incentive_fund)
+    return incentives(budget, weights, parts.gross, caps, total - sum(parts.provider.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Penalty:
+    median_ppm: int
+    outage: Outage
+    level: int
+    strike_epochs: tuple[int, ...]
+
+
+def _penalties(inputs: EpochInputs, measured: dict[str, Measured]) -> dict[str, _Penalty]:
+    """Find the slash level of every provider; only measured ones can have any."""
+    median = lower_median((one.uptime_ppm for one in measured.values() if one.measured), PPM)
+    before = {state.provider: state for state in inputs.opening.providers}
+    timing = inputs.timing
+    result = {}
+    for name, one in measured.items():
+        past = before.get(name)
+        run = outage(one.down, one.counted, timing.slots_per_epoch, timing.slot_s, past.down_run_slots if past else 0)
+        level = max(run.level, uptime_level(one.uptime_ppm, median)) if one.measured else 0
+        strikes = strikes_after(past.strike_epochs if past else (), inputs.epoch, level)
+        result[name] = _Penalty(median, run, level, strikes)
+    return result
+
+
+def _harmed(provider: str, work: Work, unit: int) -> Harmed:
+    customers = tuple(sorted(work.paid_by))
+    return Harmed(provider, customers, tuple(-(-work.paid_by[one] // unit) for one in customers))
+
+
+def _totals(charged: int, parts: Parts, credits: Credits, shares: Incentives) -> Totals:
+    totals = Totals(
+        charged=charged,
+        provider_fees=sum(parts.provider.values()) - sum(credits.from_fees.values()),
+        verifier_fees=parts.verifier_fees,
+        treasury=parts.treasury,
+        sla_fund_in=parts.sla_fund_in,
+        credits=credits.total,
+        credits_from_fund=credits.from_fund,
+        incentive=shares.total(),
+    )
+    assert totals.charged + totals.credits_from_fund == (
+        totals.provider_fees + totals.verifier_fees + totals.treasury + totals.sla_fund_in + totals.credits
+    )
+    return totals
