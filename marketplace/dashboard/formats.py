@@ -1,0 +1,39 @@
+"""Template filters: how addresses, amounts and shares are written for people."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+ATTO = 18
+
+
+def short(value: str) -> str:
+    """Shorten a hexadecimal string to its ends: 0x12345678…9abc."""
+    return value if len(value) <= 14 else f"{value[:8]}…{value[-4:]}"
+
+
+def units(value: int, decimals: int) -> str:
+    """Write token units as a decimal number without trailing zeros: units(1500000, 6) is 1.5."""
+    return _plain(Decimal(value).scaleb(-decimals))
+
+
+def atto(value: int) -> str:
+    """Write an amount in atto, to eight decimals at most; anything smaller shows as < 0.00000001."""
+    exact = Decimal(value).scaleb(-ATTO)
+    shown = exact.quantize(Decimal("1e-8"), rounding="ROUND_DOWN")
+    return "< 0.00000001" if exact and not shown else _plain(shown)
+
+
+def percent(value_ppm: int | None) -> str:
+    """Write parts per million as a percentage with two decimals: 995000 is 99.50 %."""
+    return "–" if value_ppm is None else f"{value_ppm / 10_000:.2f} %"
+
+
+def words(value: str) -> str:
+    """Write an identifier as words: provider_error is provider error."""
+    return value.replace("_", " ")
+
+
+def _plain(value: Decimal) -> str:
+    text = f"{value:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
