@@ -162,3 +162,40 @@ class Settlement:
     closing: EpochState
     harmed: tuple[Harmed, ...]
     lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first thing that does not add up: where it stands, what we hold, what the other side holds."""
+
+    where: str
+    ours: str
+    theirs: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: ours {self.ours}, theirs {self.theirs}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainInputs:
+    """The part of `EpochInputs` that the chain alone decides at a checkpoint; `inputs.json` of the evidence is this.
+
+    Fields are those of `EpochInputs`; `previous` is the struct hash of the report before (zero for epoch 0).
+    """
+
+    epoch: int
+    chain_id: int
+    epoch_ledger: str
+    timing: Timing
+    checkpoint: Checkpoint
+    decimals: int
+    stake_decimals: int
+    quorum: int
+    rules: RulesRecord
+    incentive_fund: int
+    providers: tuple[ProviderRecord, ...]
+    verifiers: tuple[OperatorRecord, ...]
+    gateways: tuple[OperatorRecord, ...]
+    customers: tuple[CustomerRecord, ...]
+    maintenance: tuple[tuple[str, tuple[int, int, int, int, int, int]], ...]
+    previous: bytes

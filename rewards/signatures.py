@@ -1,0 +1,153 @@
+"""Check every signature and every revealed seed in an epoch's inputs; the first that is wrong is named.
+
+Attempts come in their hundreds of thousands, so they are checked in ranges by several threads: recovering a signer is
+a call into C that lets other threads run meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from contracts.errors import BadSignature
+from contracts.messages import CanaryDay, Domain, ProbeDay
+from contracts.signing import keccak, recover
+from rewards.types import Attempt, Difference, EpochInputs, SeedReveal, SignedCanaryDay, SignedProbeDay
+
+Progress = Callable[[int, int], None]
+_RANGE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Who may sign what at the checkpoint: hot signers of providers, active gateways and verifiers, in one domain."""
+
+    separator: bytes
+    signers: dict[str, str]
+    gateways: frozenset[str]
+    verifiers: frozenset[str]
+
+
+def register(inputs: EpochInputs) -> Register:
+    """Collect who may sign from the chain part of the inputs."""
+    return Register(
+        separator=Domain(inputs.chain_id, inputs.epoch_ledger).separator(),
+        signers={record.provider: record.signer for record in inputs.providers},
+        gateways=frozenset(record.operator for record in inputs.gateways if record.active),
+        verifiers=frozenset(record.operator for record in inputs.verifiers if record.active),
+    )
+
+
+def check_signatures(inputs: EpochInputs, threads: int = 1, progress: Progress | None = None) -> Difference | None:
+    """Return the first difference in the order attempts, probe days, canary days, seeds; None when there is none.
+
+    `progress(done, all)` is called now and then, from the calling thread.
+    """
+    who = register(inputs)
+    attempts = inputs.attempts
+    everything = len(attempts) + len(inputs.probe_days) + len(inputs.canary_days)
+    done = 0
+    starts = range(0, len(attempts), _RANGE)
+
+    def check(start: int) -> Difference | None:
+        return _first(
+            check_attempt(one, who, start + index) for index, one in enumerate(attempts[start : start + _RANGE])
+        )
+
+    with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
+        try:
+            for start, difference in zip(starts, pool.map(check, starts), strict=True):
+                if difference is not None:
+                    return difference
+                done = min(start + _RANGE, len(attempts))
+                if progress is not None:
+                    progress(done, everything)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    days = _days(inputs)
+    for index, signed in enumerate(days):
+        kind = "probe day" if index < len(inputs.probe_days) else "canary day"
+        difference = check_day(kind, signed.verifier, signed.day, signed.signature, who)
+        if difference is not None:
+            return difference
+        if progress is not None and (done + index + 1) % _RANGE == 0:
+            progress(done + index + 1, everything)
+    if progress is not None:
+        progress(everything, everything)
+    return check_seeds(inputs)
+
+
+def check_attempt(one: Attempt, who: Register, index: int) -> Difference | None:
+    """Check one attempt: countersigned over this receipt by an active gateway, signed by the provider's signer."""
+    receipt, counter = one.receipt, one.countersignature
+    hashed = receipt.struct_hash()
+    where = f"attempts.jsonl, line {index + 1}"
+    if counter.receipt != hashed:
+        return Difference(f"{where}, countersignature.receipt", _hex(hashed), _hex(counter.receipt))
+    signer = _signer(counter.digest(who.separator), one.gateway_signature)
+    if signer != one.gateway:
+        return Difference(f"{where}, gateway_signature", one.gateway, signer)
+    if signer not in who.gateways:
+        return Difference(f"{where}, gateway", "an active gateway", signer)
+    if not one.provider_signature:
+        return None
+    signer = _signer(keccak(b"\x19\x01" + who.separator + hashed), one.provider_signature)
+    expected = who.signers.get(receipt.provider, "a registered provider")
+    if signer != expected:
+        return Difference(f"{where}, provider_signature", expected, signer)
+    return None
+
+
+def check_day(
+    kind: str, verifier: str, day: ProbeDay | CanaryDay, signature: bytes, who: Register
+) -> Difference | None:
+    """Check that a ProbeDay or CanaryDay was signed by the active verifier it is filed under."""
+    where = f"attestations.jsonl, {kind} of {day.provider} by {verifier}"
+    signer = _signer(day.digest(who.separator), signature)
+    if signer != verifier:
+        return Difference(f"{where}, signature", verifier, signer)
+    if verifier not in who.verifiers:
+        return Difference(where, "an active verifier", verifier)
+    return None
+
+
+def check_seeds(inputs: EpochInputs) -> Difference | None:
+    """Check that every verifier whose days are used revealed a seed, and that each seed is the one it committed to.
+
+    A verifier that committed to nothing has a commitment of zero and proves nothing about its plan; its days count
+    all the same.
+    """
+    revealed = {reveal.verifier: reveal for reveal in inputs.seeds}
+    for verifier in sorted({signed.verifier for signed in _days(inputs)}):
+        if verifier not in revealed:
+            return Difference(f"attestations.jsonl, seed of {verifier}", "a revealed seed", "nothing")
+    return _first(_check_seed(reveal) for reveal in inputs.seeds)
+
+
+def _days(inputs: EpochInputs) -> list[SignedProbeDay | SignedCanaryDay]:
+    return [*inputs.probe_days, *inputs.canary_days]
+
+
+def _check_seed(reveal: SeedReveal) -> Difference | None:
+    if not any(reveal.committed):
+        return None
+    hashed = keccak(reveal.seed)
+    if hashed == reveal.committed:
+        return None
+    return Difference(f"attestations.jsonl, seed of {reveal.verifier}", _hex(hashed), _hex(reveal.committed))
+
+
+def _signer(digest: bytes, signature: bytes) -> str:
+    try:
+        return recover(digest, signature)
+    except BadSignature as error:
+        return f"nobody ({error})"
+
+
+def _first(differences: Iterator[Difference | None]) -> Difference | None:
+    return next((one for one in differences if one is not None), None)
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()
