@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
+
+import {IBondedOperators} from "./interfaces/IBondedOperators.sol";
+import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
+import {Bounds} from "./libraries/Bounds.sol";
+import {ExactToken} from "./libraries/ExactToken.sol";
+
+/// @title BondedOperators
+/// @notice Documentation stands in `IBondedOperators`.
+contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+    using ExactToken for IERC20;
+    using EnumerableSet for EnumerableSet.AddressSet;
+
+    uint256 internal constant MOST_MEMBERS = 64;
+    uint256 internal constant MOST_BOND = 1e27;
+    uint256 internal constant MOST_UNBONDING_SECONDS = 90 days;
+    uint256 internal constant MOST_ENDPOINT_BYTES = 200;
+
+    struct Member {
+        uint256 bond;
+        uint64 joinedAt;
+        uint64 releaseAt;
+        string endpoint;
+    }
+
+    IERC20 internal immutable _token;
+    address public immutable epochLedger;
+    uint128 public immutable bond;
+    uint16 public immutable most;
+    uint16 public immutable least;
+    uint16 public immutable quorum;
+    uint64 public immutable unbondingSeconds;
+
+    uint256 public totalBonds;
+
+    EnumerableSet.AddressSet internal _set;
+    mapping(address operator => Member) internal _members;
+    mapping(address operator => mapping(uint64 epoch => bytes32)) public seedCommitment;
+
+    constructor(address stakeToken_, address epochLedger_, Config memory config) {
+        _token = IERC20(Bounds.known("stakeToken", stakeToken_));
+        epochLedger = Bounds.known("epochLedger", epochLedger_);
+        bond = uint128(Bounds.within("bond", config.bond, 1, MOST_BOND));
+        most = uint16(Bounds.within("most", config.most, 1, MOST_MEMBERS));
+        least = uint16(Bounds.within("least", config.least, 1, config.most));
+        // two disjoint quorums of the smallest valid set must not exist
+        quorum = uint16(Bounds.within("quorum", config.quorum, config.least / 2 + 1, config.least));
+        uint256 settled = IEpochLedger(epochLedger_).settlementSeconds();
+        unbondingSeconds =
+            uint64(Bounds.within("unbondingSeconds", config.unbondingSeconds, settled, MOST_UNBONDING_SECONDS));
+    }
+
+    // ---------------------------------------------------------------------------------------------------- membership
+
+    /// @inheritdoc IBondedOperators
+    function join(string calldata endpoint) external nonReentrant {
+        Member storage m = _members[msg.sender];
+        if (m.bond != 0) revert AlreadyBonded(msg.sender);
+        if (_set.length() >= most) revert SetFull(_set.length(), most);
+        _checkEndpoint(endpoint);
+        m.bond = bond;
+        m.joinedAt = uint64(block.timestamp);
+        m.endpoint = endpoint;
+        _set.add(msg.sender);
+        totalBonds += bond;
+        _token.pull(msg.sender, bond);
+        emit Joined(msg.sender, bond, endpoint);
+    }
+
+    /// @inheritdoc IBondedOperators
+    function setEndpoint(string calldata endpoint) external {
+        _requireMember(msg.sender);
+        _checkEndpoint(endpoint);
+        _members[msg.sender].endpoint = endpoint;
+        emit EndpointSet(msg.sender, endpoint);
+    }
+
+    /// @inheritdoc IBondedOperators
+    function leave() external {
+        if (!_set.remove(msg.sender)) revert NotMember(msg.sender);
+        uint64 releaseAt = uint64(block.timestamp) + unbondingSeconds;
+        _members[msg.sender].releaseAt = releaseAt;
+        emit Left(msg.sender, releaseAt);
+    }
+
+    /// @inheritdoc IBondedOperators
+    function withdraw() external nonReentrant returns (uint256 amount) {
+        Member storage m = _members[msg.sender];
+        amount = m.bond;
+        if (amount == 0 || m.releaseAt == 0) revert NothingToWithdraw(msg.sender);
+        if (block.timestamp < m.releaseAt) revert StillUnbonding(m.releaseAt, block.timestamp);
+        delete _members[msg.sender];
+        totalBonds -= amount;
+        emit Withdrawn(msg.sender, amount);
+        _token.safeTransfer(msg.sender, amount);
+    }
+
+    function _checkEndpoint(string calldata endpoint) private pure {
+        Bounds.within("endpoint bytes", bytes(endpoint).length, 1, MOST_ENDPOINT_BYTES);
+    }
+
+    function _requireMember(address operator) private view {
+        if (!_set.contains(operator)) revert NotMember(operator);
+    }
+
+    // ---------------------------------------------------------------------------------------------------------- work
+
+    /// @inheritdoc IBondedOperators
+    function commitSeed(uint64 epoch, bytes32 commitment) external {
+        _requireMember(msg.sender);
+        if (commitment == 0) revert ZeroCommitment();
+        if (seedCommitment[msg.sender][epoch] != 0) revert SeedAlreadyCommitted(msg.sender, epoch);
+        uint64 start = IEpochLedger(epochLedger).epochStart(epoch);
+        if (block.timestamp >= start) revert EpochBegun(epoch, start, block.timestamp);
+        seedCommitment[msg.sender][epoch] = commitment;
+        emit SeedCommitted(msg.sender, epoch, commitment);
+    }
+
+    /// @inheritdoc IBondedOperators
+    function checkQuorum(address[] calldata signers) external view {
+        if (_set.length() < least) revert TooFewMembers(_set.length(), least);
+        if (signers.length < quorum) revert TooFewSigners(signers.length, quorum);
+        address before;
+        for (uint256 i = 0; i < signers.length; ++i) {
+            if (signers[i] <= before) revert SignersNotAscending(before, signers[i]);
+            before = signers[i];
+            _requireMember(before);
+        }
+    }
+
+    // --------------------------------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IBondedOperators
+    function stakeToken() external view returns (address) {
+        return address(_token);
+    }
+
+    /// @inheritdoc IBondedOperators
+    function isMember(address operator) external view returns (bool) {
+        return _set.contains(operator);
+    }
+
+    /// @inheritdoc IBondedOperators
+    function members() external view returns (address[] memory) {
+        return _set.values();
+    }
+
+    /// @inheritdoc IBondedOperators
+    function memberCount() external view returns (uint256) {
+        return _set.length();
+    }
+
+    /// @inheritdoc IBondedOperators
+    function member(address operator) external view returns (MemberView memory) {
+        Member storage m = _members[operator];
+        return MemberView({
+            endpoint: m.endpoint,
+            bond: m.bond,
+            joinedAt: m.joinedAt,
+            active: _set.contains(operator),
+            releaseAt: m.releaseAt
+        });
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+
+import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
+import {Bounds} from "./libraries/Bounds.sol";
+import {PpmMath} from "./libraries/PpmMath.sol";
+
+/// @title EpochClock
+/// @notice The part of the ledger that knows what time it is and which rules are in force. Documentation stands in
+/// `IEpochLedger`.
+abstract contract EpochClock is IEpochLedger, AccessManaged {
+    uint256 internal constant MOST_SLOT_SECONDS = 300;
+    uint256 internal constant LEAST_SLOTS = 10;
+    uint256 internal constant MOST_SLOTS = 1_536;
+    uint256 internal constant MOST_REPORT_DELAY = 1 days;
+    uint256 internal constant MOST_ACTIVATION_DELAY = 7 days;
+    uint256 internal constant MOST_LEAD = 30 days;
+    uint256 internal constant LEAST_PROVIDER_PPM = 800_000;
+    uint256 internal constant MOST_OTHER_PPM = 100_000;
+    uint256 internal constant MOST_STAKE_RATE = 1e27;
+    uint256 internal constant LEAST_TTFT_TARGET_MS = 50;
+    uint256 internal constant MOST_TTFT_TARGET_MS = 60_000;
+
+    /// @dev From this epoch on these rules hold, until the next entry.
+    struct RulesFrom {
+        uint64 fromEpoch;
+        Rules rules;
+    }
+
+    uint32 public immutable slotSeconds;
+    uint32 public immutable slotsPerEpoch;
+    uint64 public immutable activationDelay;
+    uint64 public immutable reportDelay;
+
+    uint64 public genesis;
+    RulesFrom[] internal _rules;
+
+    constructor(address authority_, Config memory config, Rules memory rules_)
+        AccessManaged(Bounds.known("authority", authority_))
+    {
+        slotSeconds = uint32(Bounds.within("slotSeconds", config.slotSeconds, 1, MOST_SLOT_SECONDS));
+        slotsPerEpoch = uint32(Bounds.within("slotsPerEpoch", config.slotsPerEpoch, LEAST_SLOTS, MOST_SLOTS));
+        activationDelay = uint64(Bounds.within("activationDelay", config.activationDelay, 1, MOST_ACTIVATION_DELAY));
+        reportDelay = uint64(Bounds.within("reportDelay", config.reportDelay, 0, MOST_REPORT_DELAY));
+        _checkRules(rules_, config.slotsPerEpoch);
+        _rules.push(RulesFrom({fromEpoch: 0, rules: rules_}));
+        emit RulesSet(0, rules_);
+    }
+
+    /// @inheritdoc IEpochLedger
+    function open(uint64 genesis_) external restricted {
+        if (genesis != 0) revert AlreadyOpen(genesis);
+        genesis = uint64(Bounds.within("genesis", genesis_, block.timestamp, block.timestamp + MOST_LEAD));
+        emit Opened(genesis_);
+    }
+
+    /// @inheritdoc IEpochLedger
+    function setRules(Rules calldata rules_) external restricted {
+        _checkRules(rules_, slotsPerEpoch);
+        bool begun = genesis != 0 && block.timestamp >= genesis;
+        uint64 fromEpoch = begun ? currentEpoch() + 1 : 0;
+        RulesFrom storage last = _rules[_rules.length - 1];
+        if (last.fromEpoch == fromEpoch) last.rules = rules_;
+        else _rules.push(RulesFrom({fromEpoch: fromEpoch, rules: rules_}));
+        emit RulesSet(fromEpoch, rules_);
+    }
+
+    function _checkRules(Rules memory r, uint256 slots) private pure {
+        Bounds.within("providerPpm", r.providerPpm, LEAST_PROVIDER_PPM, PpmMath.WHOLE_PPM);
+        Bounds.within("verifierPpm", r.verifierPpm, 0, MOST_OTHER_PPM);
+        Bounds.within("slaFundPpm", r.slaFundPpm, 0, MOST_OTHER_PPM);
+        Bounds.within("treasuryPpm", r.treasuryPpm, 0, MOST_OTHER_PPM);
+        uint256 sum = uint256(r.providerPpm) + r.verifierPpm + r.slaFundPpm + r.treasuryPpm;
+        if (sum != PpmMath.WHOLE_PPM) revert WrongShares(sum, PpmMath.WHOLE_PPM);
+        Bounds.within("stakeRate", r.stakeRate, 0, MOST_STAKE_RATE);
+        Bounds.within("ttftTargetMs", r.ttftTargetMs, LEAST_TTFT_TARGET_MS, MOST_TTFT_TARGET_MS);
+        Bounds.within("probeGapSlots", r.probeGapSlots, 1, slots);
+    }
+
+    /// @inheritdoc IEpochLedger
+    function epochSeconds() public view returns (uint64) {
+        return uint64(slotSeconds) * slotsPerEpoch;
+    }
+
+    /// @inheritdoc IEpochLedger
+    function settlementSeconds() external view returns (uint64) {
+        return epochSeconds() + reportDelay + activationDelay;
+    }
+
+    /// @inheritdoc IEpochLedger
+    function currentEpoch() public view returns (uint64) {
+        if (genesis == 0 || block.timestamp < genesis) return 0;
+        return uint64((block.timestamp - genesis) / epochSeconds());
+    }
+
+    /// @inheritdoc IEpochLedger
+    function epochStart(uint64 epoch) public view returns (uint64) {
+        if (genesis == 0) revert NotOpen();
+        return genesis + epoch * epochSeconds();
+    }
+
+    /// @inheritdoc IEpochLedger
+    function epochEnd(uint64 epoch) public view returns (uint64) {
+        return epochStart(epoch) + epochSeconds();
+    }
+
+    /// @inheritdoc IEpochLedger
+    function rules() external view returns (Rules memory) {
+        return rulesFor(currentEpoch());
+    }
+
+    /// @inheritdoc IEpochLedger
+    function rulesFor(uint64 epoch) public view returns (Rules memory) {
+        // the epochs asked for are recent, so the search begins at the newest entry; the first is in force from epoch 0
+        uint256 i = _rules.length - 1;
+        while (_rules[i].fromEpoch > epoch) --i;
+        return _rules[i].rules;
+    }
+}
