@@ -266,8 +266,11 @@ def run_alone() -> int:
         try:
             network.connect(run_id)
             main(dry_run)
-        except (DeploymentError, ConnectionError) as error:
-            print(f"{error}", file=sys.stderr)
+        except DeploymentError as error:
+            print(error, file=sys.stderr)
+            return 1
+        except OSError as error:
+            print(f"The chain at {url} or a file cannot be reached: {error}", file=sys.stderr)
             return 1
         finally:
             for container in loaded:
