@@ -252,7 +252,7 @@ def run_alone() -> int:
     dry_run: bool = parser.parse_args().dry_run
     url = os.environ.get("BONDED_RPC_URL", "http://127.0.0.1:8545")
     # brownie keeps records by chain id; ours are the deployment file, so it gets an id of its own and they are removed
-    run_id = f"run-{os.getpid()}"
+    run_id = f"run{os.getpid()}"
     with tempfile.TemporaryDirectory() as home:
         (Path(home) / ".brownie").mkdir()
         entry = {"name": run_id, "id": run_id, "chainid": run_id, "host": url}
