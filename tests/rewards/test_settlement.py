@@ -1,0 +1,351 @@
+"""Whole epochs: conservation on random ones, and each guard against punishing the innocent on small ones."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from contracts.leaves import harmed_digest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from contracts.messages import Status
+from contracts.types import Credit, Leaf, ProviderStatus
+from rewards.rules import rules_version
+from rewards.settlement import settle
+from rewards.state import GENESIS, state_digest
+from rewards.testing import Network
+from rewards.types import EpochInputs, Settlement
+
+UNIT = 10**12
+DAY = 1440
+
+
+def _leaf(settled: Settlement, provider: str) -> Leaf:
+    return next(leaf for leaf in settled.report.leaves if leaf.provider == provider)
+
+
+def _check_books(inputs: EpochInputs, settled: Settlement) -> None:
+    """Conservation: charges = parts, state carries on exactly, leaves grow by what the totals say."""
+    totals, opening, closing = settled.report.totals, inputs.opening, settled.closing
+    assert totals.charged + totals.credits_from_fund == (
+        totals.provider_fees + totals.verifier_fees + totals.treasury + totals.sla_fund_in + totals.credits
+    )
+    report = settled.report
+    assert sum(one.amount for one in report.charges) == totals.charged
+    assert sum(one.amount for one in report.credits) == totals.credits
+    assert sum(one.amount for one in report.payees) == totals.verifier_fees
+    assert closing.sla_fund == opening.sla_fund + totals.sla_fund_in - totals.credits_from_fund >= 0
+    before = {state.provider: state for state in opening.providers}
+    fees = sum(
+        s.cumulative_fees - (before[s.provider].cumulative_fees if s.provider in before else 0)
+        for s in closing.providers
+    )
+    gained = sum(
+        s.cumulative_incentive - (before[s.provider].cumulative_incentive if s.provider in before else 0)
+        for s in closing.providers
+    )
+    assert (fees, gained) == (totals.provider_fees, totals.incentive)
+    assert totals.incentive <= min(inputs.rules.incentive_per_epoch, inputs.incentive_fund)
+    owed = sum(one.receipt.charge_atto for one in inputs.attempts) + sum(carry.atto for carry in opening.carries)
+    assert totals.charged * UNIT + sum(carry.atto for carry in closing.carries) == owed
+    for leaf, state in zip(report.leaves, closing.providers, strict=True):
+        assert (leaf.provider, leaf.cumulative_fees) == (state.provider, state.cumulative_fees)
+        assert 0 <= leaf.score_ppm <= 10**6 and leaf.strikes == len(state.strike_epochs)
+    for rows in (report.leaves, report.charges, report.credits, report.payees):
+        keys = [(getattr(one, "customer", ""), getattr(one, "provider", getattr(one, "verifier", ""))) for one in rows]
+        assert keys == sorted(set(keys))
+    assert report.state == state_digest(closing) and report.rules == rules_version(inputs)
+    assert (report.checkpoint_block, report.checkpoint_hash) == (inputs.checkpoint.number, inputs.checkpoint.hash)
+    assert report.previous == opening.report
+
+
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 4), st.integers(0, 4))
+def test_conservation_holds_over_random_epochs(seed: int, providers: int, customers: int, verifiers: int) -> None:
+    rng = random.Random(seed)
+    net = Network(providers=providers, customers=customers, verifiers=verifiers, slots=30)
+    opening = GENESIS
+    for epoch in range(3):
+        failing = [name for name in net.provider_names if rng.random() < 0.2]
+        down = {
+            name: [slot for slot in range(30) if rng.random() < rng.choice((0.0, 0.02, 0.9))]
+            for name in net.provider_names
+        }
+        canaries = [
+            net.canary_day(verifier, name, epoch, 3, rng.choice((3, 3, 2)))
+            for verifier in range(verifiers)
+            for name in net.provider_names
+            if rng.random() < 0.5
+        ]
+        if rng.random() < 0.3:
+            net.change(rng.choice(net.provider_names), stake=rng.randrange(10**21))
+        inputs = net.inputs(
+            epoch,
+            attempts=net.attempts(epoch, rng.randrange(0, 60), rng.randrange(2**32), failing),
+            probe_days=[day for day in net.probe_days(epoch, down) if rng.random() < 0.9],
+            canary_days=canaries,
+            opening=opening,
+        )
+        settled = settle(inputs)
+        _check_books(inputs, settled)
+        opening = replace(settled.closing, report=bytes([epoch + 1]) * 32)
+
+
+def test_an_epoch_in_which_nothing_happened_settles_to_nothing() -> None:
+    net = Network(providers=0, customers=0, verifiers=0)
+    inputs = net.inputs()
+    settled = settle(inputs)
+    _check_books(inputs, settled)
+    assert settled.report.leaves == () and settled.report.totals.charged == 0
+
+
+def test_the_same_inputs_give_the_same_settlement() -> None:
+    net = Network(slots=DAY)
+    inputs = net.inputs(attempts=net.attempts(0, 200))
+    again = Network(slots=DAY).inputs(attempts=list(reversed(net.attempts(0, 200))))
+    assert settle(inputs) == settle(again)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, (1 << 30) - 1), min_size=2, max_size=2),
+    st.sampled_from([0, (1 << 30) - 1]),
+)
+def test_a_minority_of_verifiers_cannot_move_a_slot(liars: list[int], truth: int) -> None:
+    net = Network(providers=5, verifiers=5, slots=30, quorum=3)
+    name = net.provider_names[0]
+
+    def day(verifier: int, up: int) -> object:
+        return net.probe_day(verifier, name, 0, [slot for slot in range(30) if not up >> slot & 1])
+
+    others = [one for one in net.probe_days(0) if one.day.provider != name]
+    honest = [day(2, truth), day(3, truth), day(4, truth)]
+    lied = settle(net.inputs(probe_days=[*others, *honest, day(0, liars[0]), day(1, liars[1])]))  # type: ignore[list-item]
+    agreed = settle(net.inputs(probe_days=[*others, *honest, day(0, truth), day(1, truth)]))  # type: ignore[list-item]
+    assert lied.report.leaves == agreed.report.leaves
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_provider_that_was_up_in_all_slots_is_never_slashed(seed: int) -> None:
+    rng = random.Random(seed)
+    net = Network(providers=6, slots=30)
+    name, opening = net.provider_names[0], GENESIS
+    for epoch in range(4):
+        down = {
+            other: [slot for slot in range(30) if rng.random() < rng.choice((0.0, 0.5, 1.0))]
+            for other in net.provider_names[1:]
+        }
+        settled = settle(
+            net.inputs(
+                epoch, probe_days=net.probe_days(epoch, down), attempts=net.attempts(epoch, 20, seed), opening=opening
+            )
+        )
+        leaf = _leaf(settled, name)
+        assert (leaf.uptime_ppm, leaf.slash_level, leaf.strikes) == (10**6, 0, 0)
+        opening = settled.closing
+
+
+def _net_with(down: dict[int, range], providers: int = 8, **changes: object) -> tuple[Network, EpochInputs]:
+    net = Network(providers=providers, slots=DAY, **changes)  # type: ignore[arg-type]
+    return net, net.inputs(probe_days=net.probe_days(0, {net.provider_names[i]: slots for i, slots in down.items()}))
+
+
+@pytest.mark.parametrize(
+    ("down_slots", "uptime", "level"),
+    [(0, 10**6, 0), (28, 980_555, 0), (29, 979_861, 0), (43, 970_138, 0), (44, 969_444, 1), (73, 949_305, 2),
+     (145, 899_305, 3), (721, 499_305, 4), (1440, 0, 4)],
+)  # fmt: skip
+def test_uptime_decides_the_level(down_slots: int, uptime: int, level: int) -> None:
+    net, inputs = _net_with({0: range(down_slots)})
+    leaf = _leaf(settle(inputs), net.provider_names[0])
+    assert (leaf.uptime_ppm, leaf.slash_level, leaf.strikes) == (uptime, level, int(level > 0))
+
+
+def test_slots_in_which_too_many_are_down_are_void_for_all() -> None:
+    net, inputs = _net_with({0: range(100), 1: range(100), 2: range(100), 3: range(50, 90)})
+    settled = settle(inputs)
+    assert [leaf.slash_level for leaf in settled.report.leaves] == [0] * 8
+    assert _leaf(settled, net.provider_names[0]).uptime_ppm == 10**6
+    net, inputs = _net_with({0: range(100), 1: range(100), 2: range(20)})
+    settled = settle(inputs)
+    assert _leaf(settled, net.provider_names[0]).uptime_ppm == (1420 - 80) * 10**6 // 1420
+
+
+def test_a_slot_in_which_a_paying_customer_was_served_counts_as_up() -> None:
+    net, inputs = _net_with({0: range(1440)})
+    name = net.provider_names[0]
+    served = [net.attempt(name, net.customer_names[0], slot, job=slot.to_bytes(32)) for slot in range(0, 1440, 2)]
+    leaf = _leaf(settle(replace(inputs, attempts=tuple(served))), name)
+    assert (leaf.uptime_ppm, leaf.slash_level) == (500_000, 3)
+
+
+def test_an_attempt_that_failed_does_not_make_a_slot_up() -> None:
+    net, inputs = _net_with({0: range(1440)})
+    name = net.provider_names[0]
+    failed = [
+        net.attempt(name, net.customer_names[0], slot, job=slot.to_bytes(32), status=Status.TIMEOUT, signed=False)
+        for slot in range(100)
+    ]
+    leaf = _leaf(settle(replace(inputs, attempts=tuple(failed))), name)
+    assert (leaf.uptime_ppm, leaf.success_ppm, leaf.slash_level) == (0, 0, 4)
+
+
+def test_declared_maintenance_is_not_held_against_anybody() -> None:
+    net = Network(providers=8, slots=DAY)
+    name = net.provider_names[0]
+    days = net.probe_days(0, {name: range(300)})
+    assert _leaf(settle(net.inputs(probe_days=days)), name).slash_level == 3
+    settled = settle(net.inputs(probe_days=days, maintenance={name: range(300)}))
+    leaf = _leaf(settled, name)
+    assert (leaf.uptime_ppm, leaf.slash_level) == (10**6, 0)
+    assert _leaf(settle(net.inputs(maintenance={name: range(1440)})), name).uptime_ppm == 10**6
+
+
+def test_slots_before_the_registration_do_not_count() -> None:
+    net = Network(providers=8, slots=DAY)
+    name = net.provider_names[0]
+    net.change(name, registered_at=net.timing.genesis + 300 * 60)
+    leaf = _leaf(settle(net.inputs(probe_days=net.probe_days(0, {name: range(300)}))), name)
+    assert (leaf.uptime_ppm, leaf.slash_level) == (10**6, 0)
+
+
+def test_below_a_quorum_nothing_speaks_against_a_provider() -> None:
+    net = Network(providers=8, slots=DAY)
+    name = net.provider_names[0]
+    others = [day for day in net.probe_days(0) if day.day.provider != name]
+    alone = net.probe_day(0, name, 0, range(1440), counts=[0] * 15 + [9])
+    settled = settle(net.inputs(probe_days=[*others, alone]))
+    leaf = _leaf(settled, name)
+    assert (leaf.uptime_ppm, leaf.slash_level, leaf.ttft_p95_bucket) == (10**6, 0, 255)
+    assert leaf.cumulative_incentive == 0  # nothing measured, no availability incentive
+
+
+def test_nobody_is_struck_within_three_points_of_the_median() -> None:
+    """Everybody loses about 6 %, each at another time, so that no slot is void: nobody is struck."""
+    down = {index: range(index * 90, index * 90 + 90) for index in range(8)}
+    _, inputs = _net_with(down)
+    assert [leaf.slash_level for leaf in settle(inputs).report.leaves] == [0] * 8
+    down[0] = range(0, 140)
+    net, inputs = _net_with(down)
+    assert _leaf(settle(inputs), net.provider_names[0]).slash_level == 2
+
+
+def test_an_outage_runs_on_across_epochs_and_ends_in_jail_then_removal() -> None:
+    net = Network(providers=8, slots=DAY)
+    name, opening, levels = net.provider_names[0], GENESIS, []
+    for epoch in range(7):
+        settled = settle(net.inputs(epoch, probe_days=net.probe_days(epoch, {name: range(1440)}), opening=opening))
+        levels.append(_leaf(settled, name).slash_level)
+        opening = settled.closing
+    assert levels == [4, 4, 5, 4, 4, 6, 4]
+    assert _leaf(settled, name).strikes == 6
+    assert next(state for state in opening.providers if state.provider == name).down_run_slots == 7 * 1440
+
+
+def test_unbonding_at_the_end_of_a_bad_epoch_does_not_escape_it() -> None:
+    net = Network(providers=8, slots=DAY)
+    name = net.provider_names[0]
+    opening = settle(net.inputs()).closing
+    net.change(name, stake=0)
+    days = net.probe_days(1, {name: range(1440)})
+    settled = settle(net.inputs(1, probe_days=days, opening=opening))
+    assert _leaf(settled, name).slash_level == 4
+    after = settle(net.inputs(2, probe_days=net.probe_days(2, {name: range(1440)}), opening=settled.closing))
+    leaf = _leaf(after, name)
+    assert (leaf.uptime_ppm, leaf.slash_level, leaf.strikes) == (10**6, 0, 1)
+
+
+def test_a_jailed_provider_keeps_its_leaf_and_its_earnings() -> None:
+    net = Network(providers=4)
+    name = net.provider_names[0]
+    first = settle(net.inputs(attempts=net.attempts(0, 50)))
+    net.change(name, status=ProviderStatus.REMOVED)
+    second = settle(net.inputs(1, opening=first.closing))
+    assert _leaf(second, name).cumulative_fees == _leaf(first, name).cumulative_fees > 0
+
+
+def test_customers_of_a_dead_provider_get_everything_back() -> None:
+    net = Network(providers=8, slots=DAY)
+    name, (one, other) = net.provider_names[0], net.customer_names
+    good = net.provider_names[1]
+    attempts = [
+        net.attempt(name, one, 0, job=b"\x01" * 32, charge_atto=1_000 * UNIT),
+        net.attempt(name, other, 0, job=b"\x02" * 32, charge_atto=500 * UNIT + UNIT // 2),
+        net.attempt(good, other, 0, job=b"\x03" * 32, charge_atto=2_000 * UNIT),
+    ]
+    inputs = net.inputs(attempts=attempts, probe_days=net.probe_days(0, {name: range(1, 1440)}))
+    settled = settle(inputs)
+    _check_books(inputs, settled)
+    totals = settled.report.totals
+    assert totals.charged == 3_500 and totals.sla_fund_in == 73
+    # The dead one earned 94 % of 1500 = 1410 of the 1500 it owes back; the fund's 73 stand in for the missing 90.
+    assert {credit.provider for credit in settled.report.credits} == {name}
+    assert settled.report.credits == tuple(
+        sorted((Credit(one, name, 940 + 48), Credit(other, name, 470 + 24)), key=lambda credit: credit.customer)
+    )
+    assert (totals.credits, totals.credits_from_fund) == (1_482, 72)
+    leaf = _leaf(settled, name)
+    assert (leaf.cumulative_fees, leaf.slash_level) == (0, 4)
+    weights = tuple({one: 1_000, other: 501}[customer] for customer in sorted((one, other)))
+    assert leaf.harmed == harmed_digest(tuple(sorted((one, other))), weights)
+    assert settled.harmed[net.provider_names.index(name)].weights == weights
+
+
+def test_a_provider_nobody_paid_has_no_harmed_digest() -> None:
+    settled = settle(Network().inputs())
+    assert all(leaf.harmed == bytes(32) for leaf in settled.report.leaves) and settled.harmed == ()
+
+
+def test_a_failed_canary_costs_the_availability_incentive_and_the_score() -> None:
+    net = Network(providers=4)
+    name, other = net.provider_names[:2]
+    settled = settle(net.inputs(canary_days=[net.canary_day(0, name, 0, 9, 8), net.canary_day(0, other, 0, 9, 9)]))
+    assert _leaf(settled, name).cumulative_incentive == 0 < _leaf(settled, other).cumulative_incentive
+    assert _leaf(settled, name).verification_ppm == 888_888
+    assert _leaf(settled, name).score_ppm < _leaf(settled, other).score_ppm
+
+
+def test_a_slow_provider_scores_below_a_fast_one() -> None:
+    net = Network(providers=4, slots=DAY)
+    slow = net.provider_names[0]
+    days = [
+        net.probe_day(v, name, 0, counts=[0] * 12 + [40] if name == slow else None)
+        for v in range(3)
+        for name in net.provider_names
+    ]
+    settled = settle(net.inputs(probe_days=days))
+    leaf = _leaf(settled, slow)
+    assert leaf.ttft_p95_bucket == 12 and leaf.score_ppm < 850_000
+    assert all(other.score_ppm == 10**6 for other in settled.report.leaves if other.provider != slow)
+
+
+def test_every_provider_and_every_charged_customer_is_explained() -> None:
+    net = Network(providers=8, slots=DAY)
+    dead = net.provider_names[0]
+    settled = settle(net.inputs(attempts=net.attempts(0, 100), probe_days=net.probe_days(0, {dead: range(1440)})))
+    subjects = {line.subject for line in settled.lines}
+    assert subjects == set(net.provider_names) | set(net.customer_names)
+    rules = {line.rule: dict(line.numbers) for line in settled.lines if line.subject == dead}
+    penalty = next(numbers for rule, numbers in rules.items() if rule.startswith("penalty"))
+    assert penalty["slash_level"] == 4 and penalty["median_ppm"] == 10**6
+    money = next(numbers for rule, numbers in rules.items() if rule.startswith("fees"))
+    assert money["part"] - money["credited"] == money["fees"] == _leaf(settled, dead).cumulative_fees
+
+
+def test_the_rules_version_turns_on_every_parameter() -> None:
+    inputs = Network().inputs()
+    versions = {rules_version(inputs)}
+    for changed in (
+        replace(inputs, quorum=3),
+        replace(inputs, decimals=7),
+        replace(inputs, stake_decimals=6),
+        replace(inputs, chain_id=1),
+        replace(inputs, rules=replace(inputs.rules, stake_rate=7)),
+        replace(inputs, timing=replace(inputs.timing, slot_s=7)),
+    ):
+        versions.add(rules_version(changed))
+    assert len(versions) == 7
