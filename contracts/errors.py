@@ -20,3 +20,10 @@ class BadSignature(ContractsError):
 
 class BadMessage(ContractsError):
     """A signed message cannot be read: a field is missing, of the wrong type or out of its range."""
+
+
+class NotInTree(ContractsError):
+    """A proof was asked for a leaf that the report does not have: look the provider up in the report's leaves."""
+
+    def __init__(self, index: int, leaves: int) -> None:
+        super().__init__(f"there is no leaf {index}: the report has {leaves}")
