@@ -132,7 +132,9 @@ class Network:
             gateway_signature=self.gateway.sign(counter.digest(self.separator)),
         )
 
-    def attempts(self, epoch: int, count: int, seed: int = 0, failing: Iterable[str] = ()) -> tuple[Attempt, ...]:
+    def attempts(
+        self, epoch: int, count: int, seed: int = 0, failing: Iterable[str] = (), most_atto: int = 10**13
+    ) -> tuple[Attempt, ...]:
         """Sign `count` random attempts over the epoch; those at a provider in `failing` end as errors nobody signed."""
         rng = random.Random(seed)
         first, broken = epoch * self.slots, set(failing)
@@ -146,7 +148,7 @@ class Network:
                     rng.choice(self.customer_names),
                     first + rng.randrange(self.slots),
                     job=rng.randbytes(32),
-                    charge_atto=0 if failed else rng.randrange(10**9, 10**13),
+                    charge_atto=0 if failed else rng.randrange(10**9, most_atto),
                     status=Status.PROVIDER_ERROR if failed else Status.SERVED,
                     signed=not failed,
                 )
