@@ -109,3 +109,7 @@ class EvidenceDamaged(EvidenceError):
 
 class ReplayError(RewardsError):
     """A replay cannot even begin: the chain holds no such report, or its history does not go back that far."""
+
+
+class CheckpointRefused(ReplayError):
+    """A block cannot be the checkpoint of an epoch: take a final block after the epoch's end and the report before."""

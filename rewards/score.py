@@ -18,8 +18,8 @@ An epoch with any failure (a slot down, an attempt that failed, a canary answere
 ends at least one ppm lower.
 
 Example: m = 1000000 with w = 1440000 (one perfect day of 1,440 slots), then a day at x = 500000. The weight decays to
-1304242; the mean becomes (1000000·1304242 + 500000·1440000) // 2744242 = 737633, the weight 2744242. With a median of
-1000000 the component is 739531.
+1304242; the mean becomes (1000000·1304242 + 500000·1440000) // 2744242 = 737632, the weight 2744242. With a median of
+1000000 the component is 739530.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contracts.leaves import harmed_digest
-
 from contracts.types import Harmed, Leaf, Report, Totals
 from rewards.epoch import Work, check_inputs, maintenance_masks, records, tally, unit_atto
 from rewards.explain import Explained, customer_lines, provider_lines
