@@ -38,6 +38,14 @@ _FLUSH_S = 5.0
 class _Server(uvicorn.Server):
     """Uvicorn without its own signal handlers: the agent drains first."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -130,8 +138,9 @@ async def _listen(
     watching = asyncio.create_task(_watch(engine, app))
     stopping = asyncio.create_task(stop.wait())
     try:
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
+        up = asyncio.create_task(server.up.wait())
+        await asyncio.wait({serving, up}, return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
         if not serving.done():
             ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
             log.info("serving", port=port, provider=config.owner)
