@@ -1,0 +1,202 @@
+"""`bonded auditor`: read the history from the chain alone, and replay any epoch to the wei.
+
+Holds no key and no account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from marketplace.cli.chain import FINALITY_DEFAULT, RPC_DEFAULT, DeploymentOption, FinalityOption, RpcOption, open_chain
+from marketplace.cli.output import ExitCode, JsonFlag, note, print_facts, print_json, print_line, print_table, whole
+
+if TYPE_CHECKING:
+    from rewards.replay import ReplayResult
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Read the history from the chain and replay any epoch to the wei.",
+)
+
+EvidenceOption = Annotated[
+    str,
+    typer.Option("--evidence", envvar="BONDED_EVIDENCE", help="A folder of blobs, or the URL of an evidence server."),
+]
+
+
+@app.command()
+def history(
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show every epoch report, claim, credit and slash, read from the chain's events."""
+    asyncio.run(_history(rpc, deployment, finality, as_json))
+
+
+@app.command()
+def replay(
+    epochs: Annotated[list[int] | None, typer.Argument(help="Epochs to replay.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Replay every reported epoch.")] = False,
+    evidence: EvidenceOption = "evidence",
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Recompute epochs from evidence and chain and compare to the wei; exit 5 at the first difference."""
+    if not epochs and not every:
+        raise typer.BadParameter("name the epochs to replay, or give --all")
+    asyncio.run(_replay(epochs or [], every, evidence, rpc, deployment, finality, as_json))
+
+
+async def _history(rpc: str, deployment: Path | None, finality: str, as_json: bool) -> None:
+    from contracts.history import read_history
+    from contracts.tokens import Token
+
+    async with open_chain(rpc, deployment, finality) as chain:
+        at = await chain.checkpoint()
+        found = await read_history(chain, at)
+        pay = await Token(chain, "PaymentToken").decimals(at)
+        stake = await Token(chain, "StakeToken").decimals(at)
+    if as_json:
+        print_json(found)
+        return
+    reports = [published.report for published in found.reports]
+    print_table(
+        f"Epoch reports up to block {at.number}",
+        ("epoch", "providers", "charged", "to providers", "verifiers", "treasury", "SLA fund", "credits", "incentive"),
+        [
+            (
+                report.epoch,
+                len(report.leaves),
+                *(
+                    whole(amount, pay)
+                    for amount in (
+                        report.totals.charged,
+                        report.totals.provider_fees,
+                        report.totals.verifier_fees,
+                        report.totals.treasury,
+                        report.totals.sla_fund_in,
+                        report.totals.credits,
+                        report.totals.incentive,
+                    )
+                ),
+            )
+            for report in reports
+        ],
+        numbers=("charged", "to providers", "verifiers", "treasury", "SLA fund", "credits", "incentive"),
+    )
+    print_table(
+        "Claims",
+        ("provider", "epoch", "fees", "incentive"),
+        [(c.provider, c.epoch, whole(c.fees, pay), whole(c.incentive, pay)) for c in found.claims],
+        numbers=("fees", "incentive"),
+    )
+    print_table(
+        "Slashes executed",
+        ("provider", "taken", "to the harmed", "to the SLA fund", "burned"),
+        [
+            (s.provider, *(whole(amount, stake) for amount in (s.taken, s.to_harmed, s.to_sla_fund, s.burned)))
+            for s in found.executions
+        ],
+        numbers=("taken", "to the harmed", "to the SLA fund", "burned"),
+    )
+
+
+async def _replay(
+    epochs: list[int], every: bool, evidence: str, rpc: str, deployment: Path | None, finality: str, as_json: bool
+) -> None:
+    from contracts.epochs import Epochs
+    from rewards.blobs import FolderStore, HttpSource
+    from rewards.errors import EvidenceError
+    from rewards.replay import replay as replay_epoch
+
+    source: Any = HttpSource(evidence) if evidence.startswith(("http://", "https://")) else FolderStore(Path(evidence))
+    async with open_chain(rpc, deployment, finality) as chain:
+        if every:
+            progress = await Epochs(chain).progress(await chain.checkpoint())
+            epochs = list(range(progress.next_epoch))
+        results: list[dict[str, Any]] = []
+        for epoch in epochs:
+            try:
+                with _Progress(epoch, as_json) as told:
+                    result = await replay_epoch(epoch, chain, source, told)
+            except EvidenceError as error:
+                results.append({"epoch": epoch, "equal": False, "where": "evidence", "words": str(error)})
+                _show_damage(epoch, error, as_json)
+                continue
+            results.append(_summary(result))
+            if not as_json:
+                _show(result)
+    if as_json:
+        print_json({"replays": results})
+    if not all(row["equal"] for row in results):
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+class _Progress:
+    """A progress bar on standard error, fed by replay's callback."""
+
+    def __init__(self, epoch: int, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("epoch {task.fields[epoch]}"),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=quiet,
+        )
+        self._task = self._bar.add_task("starting", total=None, epoch=epoch)
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, step: str, done: int, everything: int) -> None:
+        self._bar.update(self._task, description=step, completed=done, total=everything or None)
+
+
+def _summary(result: ReplayResult) -> dict[str, Any]:
+    row: dict[str, Any] = {"epoch": result.epoch, "equal": result.equal, "attempts": result.attempts}
+    row["leaves"] = len(result.report.leaves)
+    if result.difference is not None:
+        found = result.difference
+        row |= {"where": found.where, "recomputed": found.ours, "reported": found.theirs}
+    return row
+
+
+def _show(result: ReplayResult) -> None:
+    if result.difference is None:
+        totals = result.report.totals
+        print_line(
+            f"epoch {result.epoch}: EQUAL. {result.attempts} attempts, {len(result.report.leaves)} leaves, "
+            f"{totals.charged} units charged, every figure recomputed to the unit.",
+            style="green",
+        )
+        return
+    print_line(f"epoch {result.epoch}: DIFFERENT", style="bold red")
+    print_facts(
+        "First difference",
+        {"where": result.difference.where, "recomputed": result.difference.ours, "reported": result.difference.theirs},
+    )
+    note("Do not sign, pay or claim on this report; keep the evidence and tell the verifiers.")
+
+
+def _show_damage(epoch: int, error: Exception, as_json: bool) -> None:
+    if not as_json:
+        print_line(f"epoch {epoch}: REFUSED. {error}", style="bold red")
