@@ -1,0 +1,151 @@
+"""Decide who serves a job: eligible lanes → candidates → expected cost → the least of it.
+
+Candidates are all lanes of a small pool. Of a large one: up to three that hold a prefix of the prompt, the one that
+served the session before, six draws weighted by capacity times score squared, and once in a hundred one drawn evenly.
+So a decision costs the same among a hundred lanes and among ten thousand. One decision in twenty is the newcomers'
+turn: the cheapest newcomer wins it if its price is near the best one's, which gives newcomers at least that part of
+traffic.
+
+If every candidate is barred, the lanes of the pool that no gate bars are priced; then those that only the traffic cap,
+probation or a half-open breaker keeps back, because an unwelcome provider is better than none. If nobody is left
+the answer is a `Refusal`.
+
+Randomness comes from `rng.random()` alone, and each number drawn is kept in the decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from scheduler.cost import EVERY_TERM, NO_HITS, Numbers, Row
+from scheduler.decision import Decision, Refusal, choose
+from scheduler.eligibility import Pool, lanes_of
+from scheduler.gates import HALF, HARD, PROBATION, QUARTER, SOFT, TRIAL
+from scheduler.refusal import refuse
+from scheduler.state import MarketState
+from scheduler.types import PPM, Job
+
+__all__ = ["Decision", "MarketState", "Refusal", "decide"]
+
+STRICT = HARD | SOFT | TRIAL
+
+
+class Rng(Protocol):
+    """A source of uniform numbers, such as `random.Random`."""
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+        ...
+
+
+def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | Refusal:
+    """Return the cheapest admissible candidate for a job, or why there is none. Reserve before sending anything."""
+    if now_ms >= state.next_wake_ms:
+        state.tick(now_ms)
+    policy = state.policy
+    service = job.service
+    pool = state.eligible.pool(job.demand, job.input_tokens + job.max_output_tokens)
+    lanes = pool.lanes
+    if not lanes:
+        return refuse(state, job, pool, now_ms)
+    weights = policy.weights
+    numbers: Numbers = (
+        float(job.input_tokens),
+        float(job.expected_output_tokens),
+        float(job.max_output_tokens),
+        float(job.budget_atto),
+        service.coefficients if weights is EVERY_TERM else weights.apply(service.coefficients),
+    )
+    hits = _find_hits(state, job, pool, now_ms) if job.session or job.warm else NO_HITS
+    mask = HARD | SOFT if service.filler else STRICT
+    random = rng.random
+    luck = random()
+    spin = random()
+    newcomer_turn = pool.newcomers != () and luck * PPM < policy.newcomer_floor_ppm
+    hot = state.hot
+    draws: tuple[float, ...] = (luck, spin)
+    table = pool.table
+    if table is None:
+        # Starting anywhere lets equal costs fall to each lane in turn.
+        start = int(spin * len(lanes))
+        rows = [hot[lane] for lane in pool.twice[start : start + len(lanes)]]
+        if state.gate_bits[QUARTER] or state.gate_bits[HALF]:
+            thin = random()
+            draws = (luck, spin, thin)
+            mask |= (QUARTER if thin >= 0.25 else 0) | (HALF if thin >= 0.5 else 0)
+    else:
+        own, other, keep = table
+        size = len(own)
+        us = [random() for _ in range(policy.draws)]
+        rows = [hot[lane] for lane in hits] if hits else []
+        for u in us:
+            x = u * size
+            column = int(x)
+            rows.append(hot[own[column] if x - column < keep[column] else other[column]])
+        explore = not newcomer_turn and luck * PPM < policy.newcomer_floor_ppm + policy.explore_ppm
+        if newcomer_turn:
+            for _ in range(policy.newcomer_draws):
+                us.append(random())
+                rows.append(hot[pool.newcomers[int(us[-1] * len(pool.newcomers))]])
+        elif explore:
+            rows.append(hot[lanes[int(spin * size)]])
+        draws = (luck, spin, *us)
+    tuition = policy.tuition_ppm / PPM
+    chosen, costs = choose(rows, numbers, mask, hits, newcomer_turn, tuition)
+    if chosen < 0:
+        rows, mask = _widen(state, pool, numbers, mask, hits, spin)
+        chosen, costs = choose(rows, numbers, mask, hits, False, tuition)
+        newcomer_turn = False
+        if chosen < 0:
+            return refuse(state, job, pool, now_ms)
+    return Decision(
+        job.id, job.session, job.demand.model, now_ms, state.version, numbers, mask, hits, rows, draws,
+        newcomer_turn, tuition, chosen, costs,
+    )  # fmt: skip
+
+
+def _find_hits(state: MarketState, job: Job, pool: Pool, now_ms: float) -> Mapping[int, int]:
+    """Return cached tokens by lane: of the prefix holders, and of the lane that served this session before.
+
+    At least one token is always taken as uncached, because an engine computes the last position anew.
+    """
+    most = job.input_tokens - 1
+    hits: dict[int, int] = {}
+    for provider, tokens in job.warm[: state.policy.max_holders]:
+        lane = state.lane_index(provider, job.demand.model)
+        if lane is not None and lane in pool.members:
+            hits[lane] = max(0, min(tokens, most))
+    pin = state.pins.get(job.session) if job.session else None
+    if pin is not None and now_ms < pin[2] and pin[0] in pool.members:
+        hits[pin[0]] = max(hits.get(pin[0], 0), min(pin[1], most))
+    return hits
+
+
+def _widen(
+    state: MarketState, pool: Pool, numbers: Numbers, mask: int, hits: Mapping[int, int], spin: float
+) -> tuple[list[Row], int]:
+    """Return other rows to price, and the mask for them, when every candidate was barred.
+
+    Bitsets find the lanes that no gate bars. Of these as many as a full pool holds are priced, from a random position
+    on; when none of those has room for this job under its stake and budget, all are, which is the one scan of a pool.
+    """
+    limit = state.policy.price_all_up_to
+    gate_bits = state.gate_bits
+    without_probation = mask & ~PROBATION
+    for wider in dict.fromkeys((without_probation, without_probation & ~SOFT, without_probation & ~SOFT & ~TRIAL)):
+        barred = 0
+        for bit, lanes in gate_bits.items():
+            if bit & wider:
+                barred |= lanes
+        free = pool.bits & ~barred
+        if not free:
+            continue
+        open_lanes = lanes_of(free)
+        start = int(spin * len(open_lanes))
+        turned = open_lanes[start:] + open_lanes[:start]
+        for part in (turned[:limit], turned[limit:]):
+            rows = [state.hot[lane] for lane in part]
+            if choose(rows, numbers, wider, hits, False, 1.0)[0] >= 0:
+                return rows, wider
+    return [], without_probation

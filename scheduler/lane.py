@@ -1,0 +1,159 @@
+"""Keep what the gateway knows of one lane (a provider serving a model) and turn it into a row to be priced.
+
+Counts are the gateway's own: `running` from reserve to release, `queued_tokens` (uncached prompt) from reserve to the
+first byte, `kv_tokens` (prompt and half of the answer) from the first byte to release. A provider's report of its own
+load may raise what is priced, never lower it, and is forgotten after a while.
+"""
+
+from __future__ import annotations
+
+from scheduler.breaker import Breaker
+from scheduler.cost import Row
+from scheduler.gates import FULL, HALF, NEWCOMER, QUARTER, REFUSED, SHARE, WITHDRAWN
+from scheduler.hardware import latency_prior
+from scheduler.latency import LatencyModel
+from scheduler.policy import Policy
+from scheduler.reliability import Reliability
+from scheduler.types import PPM, Offer
+
+LOGISTIC_PER_NORMAL = 1.702
+TYPICAL_INPUT_TOKENS = 500.0
+TYPICAL_OUTPUT_TOKENS = 200.0
+JOB_STEP = 0.1
+LEAST_BASE_MS = 0.1
+"""Estimates are divided by, so that none may be zero."""
+
+
+class Lane:
+    """One lane's offer, models and counters. `MarketState` changes it and asks for a row afterwards."""
+
+    __slots__ = (
+        "breaker", "capacity", "index", "job_ms", "kv_tokens", "last_itl_ms", "last_ttft_ms", "latency",
+        "observations", "offer", "over_share", "provider_index", "queued_tokens", "refused_until_ms", "reliability",
+        "reported_kv_tokens", "reported_queued_tokens", "reported_running", "reported_until_ms", "running", "wake_ms",
+        "withdrawn",
+    )  # fmt: skip
+
+    def __init__(self, index: int, provider_index: int, offer: Offer, policy: Policy) -> None:
+        self.index = index
+        self.provider_index = provider_index
+        self.offer = offer
+        self.breaker = Breaker()
+        self.reliability = Reliability(offer.score_ppm)
+        self.running = 0
+        self.queued_tokens = 0.0
+        self.kv_tokens = 0.0
+        self.reported_running = 0
+        self.reported_queued_tokens = 0.0
+        self.reported_kv_tokens = 0.0
+        self.reported_until_ms = float("-inf")
+        self.refused_until_ms = float("-inf")
+        self.observations = 0
+        self.over_share = False
+        self.withdrawn = False
+        self.wake_ms = float("inf")
+        self.last_ttft_ms = float("-inf")
+        self.last_itl_ms = float("-inf")
+        self._start_model(policy)
+
+    def _start_model(self, policy: Policy) -> None:
+        offer = self.offer
+        home = not policy.home_region or offer.region == policy.home_region
+        prior = latency_prior(offer.hardware_class, offer.units, offer.active_params_m)
+        self.latency = LatencyModel(prior, offer.slots, policy.rtt_home_ms if home else policy.rtt_away_ms)
+        self.job_ms = self.latency.job_ms(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS, 1.0)
+        self.capacity = self.measure_capacity()
+
+    def amend(self, offer: Offer, policy: Policy) -> None:
+        """Take changed terms. Other hardware starts the latency model over; another score fades own success counts."""
+        before, self.offer = self.offer, offer
+        self.withdrawn = False
+        if offer.score_ppm != before.score_ppm:
+            self.reliability.rescore(offer.score_ppm, policy.forget_score_ppm)
+        machine = ("hardware_class", "units", "active_params_m", "region")
+        if any(getattr(offer, name) != getattr(before, name) for name in machine):
+            self._start_model(policy)
+
+    def measure_capacity(self) -> float:
+        """Return the tokens a second at full slots: what verifiers audited, else what the latency model implies."""
+        if self.offer.audited_tokens_per_s > 0:
+            return float(self.offer.audited_tokens_per_s)
+        slots = max(1, self.offer.slots)
+        job_ms = self.latency.job_ms(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS, slots)
+        return 1e3 * slots * TYPICAL_OUTPUT_TOKENS / job_ms
+
+    def sampling_weight(self) -> float:
+        """Return capacity times score squared, reduced on probation."""
+        return self.capacity * (self.offer.score_ppm / PPM) ** 2 * self.offer.weight_ppm / PPM
+
+    def is_newcomer(self, policy: Policy) -> bool:
+        """Tell whether too little was seen of the lane to judge it."""
+        return self.offer.observations + self.observations < policy.newcomer_observations
+
+    def load(self) -> tuple[int, float, float]:
+        """Return (running, queued tokens, kv tokens): own counts, raised by a fresh report."""
+        return (
+            max(self.running, self.reported_running),
+            max(self.queued_tokens, self.reported_queued_tokens),
+            max(self.kv_tokens, self.reported_kv_tokens),
+        )
+
+    def slot_wait_ms(self, running: int) -> float:
+        """Estimate the wait of one more job for a slot: jobs ahead of it beyond the slots, at the lane's pace."""
+        slots = max(1, self.offer.slots)
+        return 0.0 if running < slots else (running - slots + 1) * self.job_ms / slots
+
+    def compute_gate(self, now_ms: float, policy: Policy) -> int:
+        """Return the gate bits of this moment."""
+        gate = self.breaker.gate(now_ms)
+        if max(self.running, self.reported_running) >= max(1, self.offer.slots) + policy.queue_allowance:
+            gate |= FULL
+        if now_ms < self.refused_until_ms:
+            gate |= REFUSED
+        if self.over_share:
+            gate |= SHARE
+        if self.withdrawn:
+            gate |= WITHDRAWN
+        if self.offer.weight_ppm < PPM:
+            gate |= HALF if self.offer.weight_ppm >= PPM // 2 else QUARTER
+        if self.is_newcomer(policy):
+            gate |= NEWCOMER
+        return gate
+
+    def next_turn_ms(self, now_ms: float, policy: Policy) -> float:
+        """Return when the row changes by time alone, infinity if it does not."""
+        turns = [self.breaker.wake_ms(now_ms), self.reported_until_ms, self.refused_until_ms]
+        if self.over_share:
+            turns.append(now_ms + policy.share_recheck_ms)
+        return min((turn for turn in turns if turn is not None and turn > now_ms), default=float("inf"))
+
+    def expire(self, now_ms: float) -> None:
+        """Forget a report that is past its time."""
+        if self.reported_until_ms <= now_ms:
+            self.reported_running = 0
+            self.reported_queued_tokens = self.reported_kv_tokens = 0.0
+
+    def row(self, gate: int, room_atto: float) -> Row:
+        """Return the numbers to price one more job by; see `scheduler.cost` for the order."""
+        offer, latency = self.offer, self.latency
+        running, queued_tokens, kv_tokens = self.load()
+        base_ms = max(LEAST_BASE_MS, latency.ttft_ms(queued_tokens, self.slot_wait_ms(running)))
+        a_ms, b_ms, c_ms = latency.itl_parts()
+        seen = offer.observations + self.observations
+        return (
+            self.index,
+            offer.provider,
+            gate,
+            room_atto,
+            float(offer.price_in_atto),
+            float(offer.price_cached_atto),
+            float(offer.price_out_atto),
+            base_ms,
+            latency.token_ms,
+            a_ms + b_ms * (running + 1) + c_ms * kv_tokens,
+            c_ms,
+            LOGISTIC_PER_NORMAL / latency.ttft.sigma,
+            LOGISTIC_PER_NORMAL / latency.itl.sigma,
+            1.0 - self.reliability.rho,
+            latency.ttft.sigma * base_ms / (seen + 1.0) ** 0.5,
+        )

@@ -1,0 +1,71 @@
+"""Say why nobody may serve a job: which rule bars how many offers, and when asking again may help.
+
+Counting is a handful of population counts, so that a flood of jobs nobody can take costs the gateway little. Each
+offer is counted once, under the first rule that bars it: the static rules, then the gates, then budget and stake
+ceiling.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from scheduler.cost import PRICE_IN, PRICE_OUT, ROOM
+from scheduler.decision import Refusal
+from scheduler.eligibility import Pool, lanes_of
+from scheduler.gates import BARRING, HARD, NAMES
+from scheduler.state import MarketState
+from scheduler.types import Job
+
+LANES_ASKED = 64
+LEAST_WAIT_MS = 50
+JOB_RULES = ("budget", "stake_ceiling")
+
+
+def refuse(state: MarketState, job: Job, pool: Pool, now_ms: float) -> Refusal:
+    """Build the refusal of a job that no lane of its pool may serve."""
+    counts = {rule: count for rule, count in pool.excluded.items() if count}
+    if not pool.lanes:
+        return Refusal(job.id, _dominant_static(counts), counts, 0, False)
+    remaining = pool.bits
+    for bit in BARRING:
+        if not bit & HARD:
+            continue  # decide prices these in the end, so they alone never lead here
+        barred = remaining & state.gate_bits[bit]
+        if barred:
+            counts[NAMES[bit]] = counts.get(NAMES[bit], 0) + barred.bit_count()
+            remaining &= ~barred
+    left = lanes_of(remaining)
+    over_budget = 0
+    for lane in left:
+        row = state.hot[lane]
+        worst_atto = job.input_tokens * row[PRICE_IN] + job.max_output_tokens * row[PRICE_OUT]
+        over_budget += worst_atto > job.budget_atto and worst_atto <= row[ROOM]
+    if over_budget:
+        counts["budget"] = over_budget
+    if len(left) > over_budget:
+        counts["stake_ceiling"] = len(left) - over_budget
+    waits = [_free_in_ms(state, lane, now_ms) for lane in pool.lanes[:LANES_ASKED]]
+    changing = {rule: count for rule, count in counts.items() if rule not in pool.excluded}
+    rule = max(changing, key=changing.__getitem__)
+    retryable = any(name != "budget" for name in changing)
+    wait_ms = min(waits, default=inf)
+    if wait_ms == inf:
+        wait_ms = float(LEAST_WAIT_MS)
+    return Refusal(job.id, rule, counts, max(LEAST_WAIT_MS, round(wait_ms)) if retryable else 0, retryable)
+
+
+def _dominant_static(counts: dict[str, int]) -> str:
+    """Return the rule that excludes most of those who serve the model at all; "model" if nobody does."""
+    others = {rule: count for rule, count in counts.items() if rule != "model"}
+    return max(others, key=others.__getitem__) if others else "model"
+
+
+def _free_in_ms(state: MarketState, at: int, now_ms: float) -> float:
+    """Estimate when a lane may take one more job: its next job's end, or the end of its bar, whichever is later."""
+    lane = state.lanes[at]
+    running = max(lane.running, lane.reported_running)
+    busy_ms = lane.job_ms / running if running else 0.0
+    bar_ms = max(lane.breaker.wake_ms(now_ms) or now_ms, lane.refused_until_ms) - now_ms
+    if lane.withdrawn or (not running and bar_ms <= 0.0):
+        return inf
+    return max(busy_ms, bar_ms)
