@@ -52,10 +52,15 @@ async def open_sender(chain: Chain, signer: Signer, folder: Path) -> AsyncIterat
     from contracts.outbox import FileOutbox
     from contracts.transactions import Sender
 
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"outbox-{signer.address[2:10]}-{chain.chain_id}.jsonl"
+    path = outbox_path(folder, signer.address, chain.chain_id)
     outbox = FileOutbox.open(path, sender=signer.address, chain_key=chain.key)
     try:
         yield Sender(chain, signer, outbox)
     finally:
         await outbox.close()
+
+
+def outbox_path(folder: Path, sender: str, chain_id: int) -> Path:
+    """Return where the outbox of one key on one chain lies; its folder is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"outbox-{sender[2:10]}-{chain_id}.jsonl"

@@ -1,0 +1,123 @@
+"""Run a verifier: wait for the clock, prepare the canaries, probe and serve until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+
+from contracts.chain import Chain
+from contracts.epochs import Epochs
+from contracts.outbox import FileOutbox
+from contracts.signing import Signer
+from contracts.transactions import Sender
+from contracts.types import Timing
+from marketplace.errors import BondedError
+from marketplace.gateway.upstream import Upstream
+from marketplace.verifier.reference import prepare_canaries
+from marketplace.verifier.road import CheckedRoad
+from marketplace.verifier.server import create_server
+from marketplace.verifier.signing import ReportSigner
+from marketplace.verifier.surroundings import ChainAndGateway
+from rewards.blobs import FolderStore, HttpSource
+from rewards.verifier.service import Verifier
+from rewards.verifier.store import MeasurementStore
+
+log = structlog.get_logger("verifier")
+
+_SEED_BYTES = 32
+
+
+class SeedDamaged(BondedError):
+    """The master seed is not 32 bytes: restore it from a backup, or move the file away and a new one is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierOptions:
+    """What a verifier is told. `evidence` is a folder or a URL; `reference` weights for canaries, None for none."""
+
+    folder: Path
+    gateway: str
+    api_key: str
+    evidence: str
+    listen: str
+    reference: str | None
+    reference_model: str
+    devnet: bool
+
+
+async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -> None:
+    """Probe, attest and sign until SIGTERM or SIGINT; a task that fails ends the process with its error."""
+    master = master_seed(options.folder)
+    canaries = {}
+    if options.reference:
+        canaries = await prepare_canaries(options.reference, options.reference_model, master)
+    timing, gap_slots = await _wait_for_clock(chain)
+    road = CheckedRoad(Upstream(options.devnet), options.devnet)
+    at = options.evidence
+    source: Any = HttpSource(at) if at.startswith(("http://", "https://")) else FolderStore(Path(at))
+    path = options.folder / f"outbox-{chain.chain_id}.jsonl"
+    outbox = FileOutbox.open(path, sender=signer.address, chain_key=chain.key)
+    sender = Sender(chain, signer, outbox)
+    surroundings = ChainAndGateway(chain, sender, timing, gap_slots, options.gateway, options.api_key, road)
+    verifier = Verifier(signer, master, MeasurementStore(options.folder / "measurements"), surroundings, road, canaries)
+    server = _server(create_server(verifier, ReportSigner(chain, signer, verifier, source)), options.listen)
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    tasks = [asyncio.create_task(work) for work in (stopped.wait(), verifier.run(), server.serve())]
+    log.info("probing", verifier=signer.address, listen=options.listen, canaries=sum(map(len, canaries.values())))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await surroundings.close()
+        await outbox.close()
+
+
+def master_seed(folder: Path) -> bytes:
+    """Read the verifier's master secret, made on the first run; whoever knows it knows every probe in advance."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "master-seed"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(_SEED_BYTES))
+    seed = path.read_bytes()
+    if len(seed) != _SEED_BYTES:
+        raise SeedDamaged(
+            f"{path} holds {len(seed)} bytes, not {_SEED_BYTES}: restore it, or move it away for a new one"
+        )
+    return seed
+
+
+async def _wait_for_clock(chain: Chain) -> tuple[Timing, int]:
+    """Wait until the ledger's clock was opened; returns the clock and the mean gap between probes in slots."""
+    epochs = Epochs(chain)
+    while True:
+        at = await chain.checkpoint()
+        timing = await epochs.timing(at)
+        if timing.genesis:
+            return timing, (await epochs.rules(0, at)).probe_gap_slots
+        await asyncio.sleep(0.5)
+
+
+def _server(application: Any, listen: str) -> uvicorn.Server:
+    host, _, port = listen.rpartition(":")
+    config = uvicorn.Config(
+        application, host=host, port=int(port), log_level="warning", access_log=False, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    # this process handles its signals itself
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    return server
