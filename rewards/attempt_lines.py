@@ -23,7 +23,7 @@ _TEMPLATE = (
 )
 _ADDRESS = "(0x[0-9a-f]{40})"
 _DIGEST = "([0-9a-f]{64})"
-_SIGNATURE = "((?:[0-9a-f]{2})*)"
+_SIGNATURE = "((?:[0-9a-f]{130})?)"  # none, or 65 bytes
 _SMALL = r"(0|[1-9]\d{0,8})"  # fits uint32
 _SLOT = r"(0|[1-9]\d{0,17})"  # fits uint64
 _MONEY = r"(0|[1-9]\d{0,37})"  # fits uint128
