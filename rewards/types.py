@@ -199,3 +199,12 @@ class ChainInputs:
     customers: tuple[CustomerRecord, ...]
     maintenance: tuple[tuple[str, tuple[int, int, int, int, int, int]], ...]
     previous: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChainView:
+    """What the chain says of an epoch: its part of the inputs, seed commitments by verifier, opening state's digest."""
+
+    inputs: ChainInputs
+    commitments: dict[str, bytes]
+    opening_state: bytes
