@@ -1,0 +1,54 @@
+"""compensate, withdrawCompensation and fundSlaStake: the stake token that slashes give to customers."""
+
+from tests.contracts.support.market import STAKE
+from tests.contracts.support.refusals import refused
+
+
+def give(market, court, amount):
+    market.stake_token.mint(court, amount, {"from": court})
+    market.stake_token.approve(market.escrow, amount, {"from": court})
+
+
+def test_refuses_everybody_but_the_court(market):
+    for caller in (market.admin, market.alice):
+        found = refused(market.escrow.compensate, [], [], sender=caller)
+        assert found == ("NotCourt", caller.address.lower())
+
+
+def test_refuses_lists_of_different_lengths(market, as_court):
+    found = refused(market.escrow.compensate, [market.alice.address], [1, 2], sender=as_court)
+    assert found == ("LengthMismatch", 1, 2)
+
+
+def test_refuses_to_pay_what_nobody_has(market):
+    found = refused(market.escrow.withdrawCompensation, sender=market.alice)
+    assert found == ("NothingToWithdraw", market.alice.address.lower())
+
+
+def test_adds_up_and_pays_once_at_any_time(market, as_court):
+    give(market, as_court, 10 * STAKE)
+    people = [market.alice.address, market.bob.address]
+    tx = market.escrow.compensate(people, [6 * STAKE, 3 * STAKE], {"from": as_court})
+    assert [dict(event) for event in tx.events["Compensated"]] == [
+        {"customer": market.alice, "amount": 6 * STAKE, "compensationAfter": 6 * STAKE},
+        {"customer": market.bob, "amount": 3 * STAKE, "compensationAfter": 3 * STAKE},
+    ]
+    market.escrow.compensate(people[:1], [STAKE], {"from": as_court})
+    assert market.escrow.customer(market.alice)["compensation"] == 7 * STAKE
+    assert market.escrow.totalCompensation() == 10 * STAKE
+    balance = market.stake_token.balanceOf(market.alice)
+    tx = market.escrow.withdrawCompensation({"from": market.alice})
+    assert tx.return_value == 7 * STAKE
+    assert tx.events["CompensationWithdrawn"] == {"customer": market.alice, "amount": 7 * STAKE}
+    assert market.stake_token.balanceOf(market.alice) == balance + 7 * STAKE
+    assert market.escrow.totalCompensation() == 3 * STAKE
+    assert refused(market.escrow.withdrawCompensation, sender=market.alice)[0] == "NothingToWithdraw"
+
+
+def test_fund_sla_stake_refuses_nothing_and_takes_gifts(market):
+    assert refused(market.escrow.fundSlaStake, 0, sender=market.fresh) == ("ZeroAmount",)
+    held = market.stake_token.balanceOf(market.escrow)
+    tx = market.escrow.fundSlaStake(4 * STAKE, {"from": market.fresh})
+    assert tx.events["StakeSlaFundChanged"] == {"delta": 4 * STAKE, "fundAfter": 4 * STAKE}
+    assert market.escrow.stakeSlaFund() == 4 * STAKE
+    assert market.stake_token.balanceOf(market.escrow) == held + 4 * STAKE

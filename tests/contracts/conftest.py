@@ -1,0 +1,83 @@
+"""One deployment for all contract tests, made by the deployment script itself; every test starts from the same block.
+
+After every test the books of every contract are compared with the tokens it holds.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from brownie import accounts, chain, project
+
+from tests.contracts.support.market import Market
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEVNET = ROOT / "contracts" / "deployments" / "devnet-parameters.json"
+
+
+@pytest.fixture(scope="session")
+def deploy_script() -> ModuleType:
+    """Return scripts/deploy.py as a module."""
+    spec = importlib.util.spec_from_file_location("deploy_script", ROOT / "scripts" / "deploy.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def built() -> Any:
+    """Return the compiled project, by contract name."""
+    return project.get_loaded_projects()[0]
+
+
+@pytest.fixture(scope="session")
+def deployment(deploy_script: ModuleType, built: Any, tmp_path_factory: pytest.TempPathFactory) -> Market:
+    """Deploy with the devnet's parameters and let everybody move in; the clock is not open."""
+    out = tmp_path_factory.mktemp("deployment") / "devnet.json"
+    record = deploy_script.deploy(DEVNET, out, dry_run=False, say=lambda line: None)
+    kinds = deploy_script.CONTRACTS | {"Authority": "Authority", "StakeToken": "DevToken", "PaymentToken": "DevToken"}
+    contracts = {name: built[kind].at(record["contracts"][name]) for name, kind in kinds.items()}
+    market = Market(contracts, record["parameters"])
+    market.settle_in()
+    chain.snapshot()
+    return market
+
+
+@pytest.fixture
+def unopened(deployment: Market) -> Iterator[Market]:
+    """Give a test the market as it was settled, before the clock is opened, and check the books afterwards."""
+    chain.revert()
+    deployment.last_report = None
+    yield deployment
+    deployment.check_books()
+
+
+@pytest.fixture
+def market(unopened: Market) -> Market:
+    """Give a test the market in the first seconds of epoch 0."""
+    unopened.open_clock()
+    return unopened
+
+
+@pytest.fixture
+def as_court(market: Market) -> Iterator[Any]:
+    """Let a test act as the court, which is a contract. What it took is passed on: the court itself keeps nothing."""
+    court = accounts.at(market.court.address, force=True)
+    yield court
+    market.stake_token.transfer(market.stranger, market.stake_token.balanceOf(court), {"from": court})
+
+
+@pytest.fixture
+def as_ledger(market: Market) -> Iterator[Any]:
+    """Let a test act as the ledger, which is a contract, with tokens to move; the rest is evened out at the end."""
+    ledger = accounts.at(market.ledger.address, force=True)
+    booked = market.payment_token.balanceOf(ledger)
+    market.payment_token.mint(ledger, booked, {"from": ledger})
+    yield ledger
+    market.payment_token.transfer(market.stranger, market.payment_token.balanceOf(ledger) - booked, {"from": ledger})
