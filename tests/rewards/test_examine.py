@@ -25,7 +25,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     opening = settle(net.inputs(attempts=net.attempts(0, 30))).closing
     inputs = net.inputs(
         1,
-        attempts=net.attempts(1, 30),
+        attempts=net.attempts(1, 30, most_atto=10**15),
         probe_days=net.probe_days(1, {dead: range(120)}),
         opening=replace(opening, report=b"\x05" * 32),
     )
