@@ -184,6 +184,8 @@ contract ProviderStaking is IProviderStaking, ReentrancyGuardTransient {
         p.stake = stakeAfter;
         p.poolTokens += amount;
         p.poolShares += shares;
+        // an id counts exits of one provider: 2^64 of them cannot happen
+        // forge-lint: disable-next-line(unsafe-typecast)
         p.nextExit = uint64(id + 1);
         p.exits[id] = Exit({shares: _toUint192(shares), releaseAt: releaseAt});
         totalStake -= amount;
@@ -220,6 +222,8 @@ contract ProviderStaking is IProviderStaking, ReentrancyGuardTransient {
             delete p.exits[id];
             emit UnbondMatured(p.owner, id, amount);
         }
+        // an id counts exits of one provider: 2^64 of them cannot happen
+        // forge-lint: disable-next-line(unsafe-typecast)
         p.firstExit = uint64(id);
         if (sum != 0) {
             p.matured += sum;
@@ -267,6 +271,8 @@ contract ProviderStaking is IProviderStaking, ReentrancyGuardTransient {
             delete p.exits[id];
             emit UnbondVoided(p.owner, id);
         }
+        // an id counts exits of one provider: 2^64 of them cannot happen
+        // forge-lint: disable-next-line(unsafe-typecast)
         p.firstExit = uint64(end);
         p.poolShares = 0;
     }
