@@ -1,0 +1,1 @@
+"""The whole marketplace on one machine: every process real, every step checked, the outcome printed as a table."""
