@@ -42,7 +42,6 @@ async def read_facts(chain: Chain, provider: str) -> ChainFacts:
     timing, members, view = await asyncio.gather(
         Epochs(chain).timing(at), Operators(chain, "Gateways").members(at), Staking(chain).provider(provider, at)
     )
-    known = view is not None
     return ChainFacts(
         chain_id=chain.chain_id,
         epoch_ledger=chain.deployment.address("EpochLedger"),
@@ -50,8 +49,8 @@ async def read_facts(chain: Chain, provider: str) -> ChainFacts:
         slot_s=timing.slot_s,
         slots_per_epoch=timing.slots_per_epoch,
         gateways={member.operator: member.endpoint for member in members if member.active},
-        signer=view.signer if known else "",
-        offer_digest="0x" + view.offer_digest.hex() if known else "",
-        status=int(view.status if known else ProviderStatus.NONE),
+        signer=view.signer if view else "",
+        offer_digest="0x" + view.offer_digest.hex() if view else "",
+        status=int(view.status if view else ProviderStatus.NONE),
         read_at=time.time(),
     )

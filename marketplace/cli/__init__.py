@@ -34,29 +34,16 @@ class _LazyGroups(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return [name for name in GROUPS if find_spec(_MODULE + name) is not None]
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, GROUPS[name]) for name in self.list_commands(ctx)])
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.list_commands(ctx):
             return None
-        if _only_listing(ctx):
-            return _listed(cmd_name)
         command = typer.main.get_command(importlib.import_module(_MODULE + cmd_name).app)
         command.name = cmd_name
         return command
-
-
-def _only_listing(ctx: Any) -> bool:
-    """Tell whether the root's own help is being written: then the words after `bonded` name no group."""
-    return not (ctx.args or getattr(ctx, "_protected_args", None))
-
-
-def _listed(name: str) -> Any:
-    def group() -> None:
-        """Stand for a group on the root's help page."""
-
-    group.__doc__ = GROUPS[name]
-    page = typer.Typer(add_completion=False)
-    page.command(name)(group)
-    return typer.main.get_command(page)
 
 
 app = typer.Typer(

@@ -1,0 +1,285 @@
+"""`bonded provider register|update|stake|unbond|withdraw`: the bond and what is registered beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from marketplace.cli.output import DryRunFlag, JsonFlag, YesFlag, fail, print_json, print_line, units, whole
+from marketplace.cli.provider.sending import Manner, Step, carry_out
+from marketplace.cli.provider.session import (
+    CONFIG_DEFAULT,
+    ConfigOption,
+    DeploymentOption,
+    KeystoreOption,
+    PasswordFileOption,
+    RpcOption,
+    Session,
+    load_session,
+    run,
+)
+
+if TYPE_CHECKING:
+    from contracts.chain import Chain
+    from contracts.types import Checkpoint
+
+IntentOption = Annotated[
+    str | None, typer.Option("--intent", help="A name for this deed; giving it again never repeats it.")
+]
+AmountArgument = Annotated[str, typer.Argument(help="Whole stake tokens, for example 250 or 0.5.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this module's commands to the group."""
+    for command in (register, update, stake, unbond, withdraw):
+        app.command()(command)
+
+
+def register(
+    config: ConfigOption = CONFIG_DEFAULT,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = "",
+    deployment: DeploymentOption = None,
+    intent: IntentOption = None,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Register the provider file on chain: signer, endpoint, hardware, offer digest."""
+    session = load_session(config, keystore, password_file, rpc, deployment)
+    manner = Manner(dry_run, yes, as_json, intent)
+
+    async def work() -> None:
+        from contracts.staking import Staking
+        from marketplace.agent.offer import make_offer
+
+        file, owner = session.file, session.open_owner()
+        signer = session.signer_address()
+        if signer == owner.address:
+            fail("the signer is the owner's own key", "make another: bonded provider keys new signer")
+        offer = make_offer(file)
+        async with session.chain() as chain:
+            staking, at = Staking(chain), await chain.head()
+            if await staking.provider(owner.address, at) is not None:
+                fail(f"{owner.address} is registered", "bonded provider update changes signer, endpoint and offer")
+            required = await staking.required_stake(int(file.hardware_class), file.units, at)
+            numbers = await _described(chain, at, session, signer, offer.digest) | {
+                "required stake": await _stake_tokens(chain, at, required)
+            }
+            call = staking.register(
+                signer, int(file.hardware_class), file.units, offer.digest, file.region, file.endpoint
+            )
+            await carry_out(
+                session, chain, owner, "register", numbers, [Step("register", call)], manner, "Register this provider?"
+            )
+
+    run(work)
+
+
+def update(
+    config: ConfigOption = CONFIG_DEFAULT,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = "",
+    deployment: DeploymentOption = None,
+    intent: IntentOption = None,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put the provider file's signer, endpoint, region and offer digest on chain in place of the registered ones."""
+    session = load_session(config, keystore, password_file, rpc, deployment)
+    manner = Manner(dry_run, yes, as_json, intent)
+
+    async def work() -> None:
+        from contracts.staking import Staking
+        from marketplace.agent.offer import make_offer
+
+        file, owner = session.file, session.open_owner()
+        signer, offer = session.signer_address(), make_offer(file)
+        async with session.chain() as chain:
+            staking, at = Staking(chain), await chain.head()
+            known = await staking.provider(owner.address, at)
+            if known is None:
+                fail(f"{owner.address} is not registered", "bonded provider register")
+            fixed = (known.hardware_class, known.units)
+            if fixed != (int(file.hardware_class), file.units):
+                fail(
+                    f"registered are hardware class {fixed[0]} and {fixed[1]} unit(s), the file says otherwise",
+                    "hardware cannot be changed: it decides the required stake. Correct the file",
+                )
+            if (known.signer, known.offer_digest, known.region, known.endpoint) == (
+                signer,
+                offer.digest,
+                file.region,
+                file.endpoint,
+            ):
+                print_json({"steps": []}) if as_json else print_line("the chain says what the file says: nothing to do")
+                return
+            numbers = await _described(chain, at, session, signer, offer.digest)
+            call = staking.update(signer, offer.digest, file.region, file.endpoint)
+            await carry_out(
+                session, chain, owner, "update", numbers, [Step("update", call)], manner, "Put this on chain?"
+            )
+
+    run(work)
+
+
+def stake(
+    amount: AmountArgument,
+    config: ConfigOption = CONFIG_DEFAULT,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = "",
+    deployment: DeploymentOption = None,
+    intent: IntentOption = None,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Bond stake tokens; the token is approved for exactly this amount first, where it is not yet."""
+    session = load_session(config, keystore, password_file, rpc, deployment)
+    manner = Manner(dry_run, yes, as_json, intent)
+
+    async def work() -> None:
+        from contracts.staking import Staking
+        from contracts.tokens import Token
+
+        owner = session.open_owner()
+        async with session.chain() as chain:
+            staking, token, at = Staking(chain), Token(chain, "StakeToken"), await chain.head()
+            known = await staking.provider(owner.address, at)
+            if known is None:
+                fail(f"{owner.address} is not registered", "bonded provider register")
+            decimals = await token.decimals(at)
+            wanted = units(amount, decimals)
+            balance = await token.balance(owner.address, at)
+            spender = chain.deployment.address("ProviderStaking")
+            allowed = await token.allowance(owner.address, spender, at)
+            if balance < wanted:
+                fail(
+                    f"{owner.address} holds {whole(balance, decimals)} stake tokens, not {whole(wanted, decimals)}",
+                    "send it stake tokens",
+                )
+            steps = [] if allowed >= wanted else [Step("approve the stake token", token.approve(spender, wanted))]
+            steps.append(Step("stake", staking.stake(wanted)))
+            numbers = {
+                "provider": owner.address,
+                "amount": whole(wanted, decimals),
+                "stake before": whole(known.stake, decimals),
+                "stake after": whole(known.stake + wanted, decimals),
+                "required stake": whole(known.required_stake, decimals),
+                "balance after": whole(balance - wanted, decimals),
+            }
+            await carry_out(session, chain, owner, "stake", numbers, steps, manner, f"Bond {whole(wanted, decimals)}?")
+
+    run(work)
+
+
+def unbond(
+    amount: AmountArgument,
+    config: ConfigOption = CONFIG_DEFAULT,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = "",
+    deployment: DeploymentOption = None,
+    intent: IntentOption = None,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Begin to take stake out; it can still be slashed until it is released."""
+    session = load_session(config, keystore, password_file, rpc, deployment)
+    manner = Manner(dry_run, yes, as_json, intent)
+
+    async def work() -> None:
+        from contracts.staking import Staking
+        from contracts.tokens import Token
+
+        owner = session.open_owner()
+        async with session.chain() as chain:
+            staking, at = Staking(chain), await chain.head()
+            known = await staking.provider(owner.address, at)
+            decimals = await Token(chain, "StakeToken").decimals(at)
+            wanted = units(amount, decimals)
+            if known is None or known.stake < wanted:
+                fail(f"the stake is {whole(known.stake if known else 0, decimals)}", "unbond at most that")
+            left = known.stake - wanted
+            numbers = {
+                "provider": owner.address,
+                "amount": whole(wanted, decimals),
+                "stake after": whole(left, decimals),
+                "required stake": whole(known.required_stake, decimals),
+                "released after": f"{await staking.unbonding_s(at)} s",
+                "still matched": "yes"
+                if left >= known.required_stake
+                else "no: the stake falls below what is required",
+            }
+            step = Step("unbond", staking.unbond(wanted))
+            await carry_out(session, chain, owner, "unbond", numbers, [step], manner, "Begin to unbond?")
+
+    run(work)
+
+
+def withdraw(
+    config: ConfigOption = CONFIG_DEFAULT,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = "",
+    deployment: DeploymentOption = None,
+    intent: IntentOption = None,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take out all stake whose unbonding is over."""
+    session = load_session(config, keystore, password_file, rpc, deployment)
+    manner = Manner(dry_run, yes, as_json, intent)
+
+    async def work() -> None:
+        from contracts.staking import Staking
+        from contracts.tokens import Token
+
+        owner = session.open_owner()
+        async with session.chain() as chain:
+            staking, at = Staking(chain), await chain.head()
+            free = await staking.withdrawable(owner.address, at)
+            decimals = await Token(chain, "StakeToken").decimals(at)
+            if not free:
+                waiting = [unbond for unbond in await staking.unbonds(owner.address, at) if not unbond.matured]
+                when = min((unbond.release_at for unbond in waiting), default=None)
+                fail(
+                    "nothing can be withdrawn yet",
+                    f"the next unbond is released in {when - at.time} s"
+                    if when
+                    else "bonded provider unbond begins one",
+                )
+            numbers = {"provider": owner.address, "amount": whole(free, decimals)}
+            step = Step("withdraw", staking.withdraw())
+            await carry_out(session, chain, owner, "withdraw", numbers, [step], manner, "Withdraw?")
+
+    run(work)
+
+
+async def _described(
+    chain: Chain, at: Checkpoint, session: Session, signer: str, offer_digest: bytes
+) -> dict[str, Any]:
+    file = session.file
+    return {
+        "provider": file.owner,
+        "signer": signer,
+        "endpoint": file.endpoint,
+        "region": file.region,
+        "hardware": f"{file.units} × {file.hardware_class.name}",
+        "models": ", ".join(model.id for model in file.models),
+        "offer digest": "0x" + offer_digest.hex(),
+    }
+
+
+async def _stake_tokens(chain: Chain, at: Checkpoint, amount: int) -> str:
+    from contracts.tokens import Token
+
+    token = Token(chain, "StakeToken")
+    return whole(amount, await token.decimals(at), await token.symbol(at))

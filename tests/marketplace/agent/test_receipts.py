@@ -1,0 +1,88 @@
+"""The journal of receipts: nothing signed is lost, nothing acknowledged is posted again."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import pytest
+
+from contracts.messages import Receipt
+from contracts.signing import Signer
+from marketplace.agent import receipts
+from marketplace.agent.meter import SignedReceipt
+from marketplace.agent.receipts import ReceiptJournal
+
+RECEIPT = Receipt(b"j" * 32, 0, "0x" + "a1" * 20, b"m" * 32, 5, 10, 4, 3, 20, 900, 2**127, b"q" * 32, b"r" * 32, 0)
+SIGNER = Signer(b"\x11" * 32)
+
+
+def signed(attempt: int) -> SignedReceipt:
+    receipt = dataclasses.replace(RECEIPT, attempt=attempt)
+    return SignedReceipt(receipt, SIGNER.sign(receipt.struct_hash()), "0x" + "bb" * 20)
+
+
+def test_open_receipts_survive_without_a_close_and_acknowledged_ones_do_not_come_back(tmp_path):
+    journal = ReceiptJournal(tmp_path)
+    numbers = [journal.append(signed(attempt)) for attempt in range(3)]
+    journal.acknowledge(numbers[1], "post")
+    again = ReceiptJournal(tmp_path)
+    assert [entry.signed for entry in again.open.values()] == [signed(0), signed(2)]
+    assert again.append(signed(9)) not in numbers
+
+
+def test_charges_wider_than_64_bits_are_kept_exactly(tmp_path):
+    ReceiptJournal(tmp_path).append(signed(0))
+    (entry,) = ReceiptJournal(tmp_path).open.values()
+    assert entry.signed.receipt.charge_atto == 2**127
+
+
+def test_a_line_torn_by_a_crash_is_cut_off(tmp_path):
+    journal = ReceiptJournal(tmp_path)
+    journal.append(signed(0))
+    journal.append(signed(1))
+    (path,) = tmp_path.glob("*.jsonl")
+    os.truncate(path, path.stat().st_size - 20)
+    again = ReceiptJournal(tmp_path)
+    assert [entry.signed for entry in again.open.values()] == [signed(0)]
+    again.append(signed(2))
+    assert [entry.signed for entry in ReceiptJournal(tmp_path).open.values()] == [signed(0), signed(2)]
+
+
+def test_a_full_file_is_kept_as_proof_and_what_is_open_moves_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(receipts, "_FULL_BYTES", 1000)
+    journal = ReceiptJournal(tmp_path)
+    numbers = [journal.append(signed(attempt)) for attempt in range(6)]
+    for number in numbers[:-2]:
+        journal.acknowledge(number, "stream")
+    assert len(list(tmp_path.glob("*.jsonl"))) > 2
+    again = ReceiptJournal(tmp_path)
+    assert [entry.signed for entry in again.open.values()] == [signed(4), signed(5)]
+    assert again.append(signed(7)) > max(numbers)
+    text = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("*.jsonl")))
+    assert all(f'"attempt":{attempt},'.encode() in text for attempt in (0, 1, 2, 3, 4, 5, 7))
+
+
+async def test_sync_forces_the_other_files_too_and_only_when_something_was_written(tmp_path):
+    forced = []
+    journal = ReceiptJournal(tmp_path, also_sync=lambda: forced.append(1))
+    await journal.sync()
+    assert forced == []
+    journal.append(signed(0))
+    await journal.sync()
+    await journal.sync()
+    assert forced == [1]
+
+
+def test_acknowledging_what_is_not_open_changes_nothing(tmp_path):
+    journal = ReceiptJournal(tmp_path)
+    journal.acknowledge(77, "post")
+    assert (tmp_path / "receipts-000001.jsonl").read_bytes() == b""
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_numbers_go_on_where_they_were(tmp_path, count):
+    journal = ReceiptJournal(tmp_path)
+    for attempt in range(count):
+        journal.acknowledge(journal.append(signed(attempt)), "stream")
+    assert ReceiptJournal(tmp_path).append(signed(99)) == count + 1
