@@ -25,8 +25,8 @@ contracts: ## Compile the contracts and run their tests
 invariants: ## Fuzz the invariants
 	@./scripts/test invariants
 
-bench: ## Measure the gateway against its peers
-	@.venv/bin/python -m scripts.bench.gateway
+bench: ## Measure decisions, settlement and the gateway beside its peers
+	@for bench in scripts/bench/*; do if [ -f $$bench ] && [ -x $$bench ]; then .venv/bin/python $$bench || exit 1; fi; done
 
 clean: ## Remove builds and caches, keep the environments
 	@rm -rf build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
