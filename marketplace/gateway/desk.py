@@ -1,0 +1,117 @@
+"""What serving a request takes: the parts behind it (`Desk`), the customer before it (`Sink`), and the job itself (`Run`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from contracts.types import Timing
+from marketplace.gateway.acceptance import Witness
+from marketplace.gateway.connection import Connection
+from marketplace.gateway.inquiry import Inquiry
+from marketplace.gateway.matching import Matching
+from marketplace.gateway.metrics import Metrics
+from marketplace.gateway.open_tickets import OpenTickets
+from marketplace.gateway.retry import RetryBudget
+from marketplace.gateway.tickets import new_salt
+from marketplace.gateway.upstream import Upstream
+
+
+class Sink(Protocol):
+    """The customer's side of one answer."""
+
+    async def start(self, content_type: bytes, length: int | None = None) -> None:
+        """Send status 200 and the headers."""
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of the body; waits while the customer is slow."""
+
+    async def end(self) -> None:
+        """End the answer properly."""
+
+    def break_off(self) -> None:
+        """Make sure that what was sent does not look like a whole answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the gateway waits (seconds) and how much it takes.
+
+    A stream may have `events_per_token` events for each token ordered and `events_spare` more. A ticket must be used within
+    `ticket_s`; a receipt that is posted may come until `receipt_s` after that and the longest answer.
+    """
+
+    first_byte_s: float = 30.0
+    gap_floor_s: float = 2.0
+    gap_times_itl: float = 20.0
+    total_s: float = 600.0
+    body_most: int = 32 * 1024 * 1024
+    events_per_token: int = 2
+    events_spare: int = 64
+    ticket_s: int = 60
+    receipt_s: int = 120
+    attempts_most: int = 3
+
+    @property
+    def hold_s(self) -> float:
+        """Return how long a hold may wait for its receipt."""
+        return self.ticket_s + self.total_s + self.receipt_s
+
+
+@dataclass(slots=True)
+class Desk:
+    """Everything a request is served with; one per gateway. `clock` is unix time, `ticker` a monotonic clock, in seconds."""
+
+    accounts: Any
+    matching: Matching
+    upstream: Upstream
+    witness: Witness
+    timing: Timing
+    metrics: Metrics
+    open_tickets: OpenTickets = field(default_factory=OpenTickets)
+    patience: Patience = field(default_factory=Patience)
+    retries: RetryBudget = field(default_factory=RetryBudget)
+    clock: Callable[[], float] = time.time
+    ticker: Callable[[], float] = time.perf_counter
+    log: Any = field(default_factory=lambda: structlog.get_logger("gateway"))
+
+    def slot(self) -> int:
+        """Return the slot the gateway is in; it decides the epoch of what is countersigned."""
+        return max(0, self.timing.slot_at(self.clock()))
+
+
+class Run:
+    """One job on its way: its hold, the connection that serves it, and whether the customer is still there.
+
+    `settled` says that the hold was posted, voided or handed to the open tickets; `started`, that the customer has bytes.
+    """
+
+    __slots__ = ("_connection", "customer", "hold", "inquiry", "job", "left", "salt", "settled", "sink", "started")
+
+    def __init__(self, customer: str, inquiry: Inquiry, job: bytes, sink: Sink) -> None:
+        self.customer = customer
+        self.inquiry = inquiry
+        self.job = job
+        self.sink = sink
+        self.salt = new_salt()
+        self.hold: Any = None
+        self.settled = False
+        self.started = False
+        self.left = False
+        self._connection: Connection | None = None
+
+    def leave(self) -> None:
+        """Note that the customer left; closes the upstream socket in the same breath."""
+        self.left = True
+        if self._connection is not None:
+            self._connection.abort()
+
+    def attach(self, connection: Connection | None) -> None:
+        """Name the connection that is to be closed when the customer leaves."""
+        self._connection = connection
+        if self.left and connection is not None:
+            connection.abort()

@@ -1,0 +1,40 @@
+"""Say how a provider is reached for one model: what the directory knows and every attempt needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from marketplace.gateway.addresses import Endpoint
+from marketplace.gateway.inquiry import PATHS
+from marketplace.gateway.tickets import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One provider serving one model. `signers`: the keys its receipts may bear. `slots`: jobs it says it runs at once."""
+
+    provider: str
+    model: str
+    endpoint: Endpoint
+    signers: frozenset[str]
+    terms: Terms
+    context_length: int
+    slots: int
+    heads: dict[str, bytes] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        common = (
+            f" HTTP/1.1\r\nhost: {self.endpoint.authority}\r\ncontent-type: application/json\r\n"
+            "accept: */*\r\naccept-encoding: identity\r\nuser-agent: bonded-gateway\r\n"
+        )
+        object.__setattr__(self, "heads", {path: f"POST {path}{common}".encode() for path in PATHS})
+
+    def request(self, path: str, body: bytes, ticket: bytes, salt: bytes) -> bytes:
+        """Return a whole HTTP request: the customer's body byte for byte, and of its headers none."""
+        return b"%bx-bonded-ticket: %b\r\nx-bonded-salt: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+            self.heads[path],
+            ticket,
+            salt.hex().encode(),
+            len(body),
+            body,
+        )

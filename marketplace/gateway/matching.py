@@ -1,0 +1,170 @@
+"""Ask the scheduler who serves a request, in the gateway's terms: lanes of the directory in, errors for customers out."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from contracts.messages import Status
+from marketplace.gateway.errors import (
+    ApiError,
+    context_too_long,
+    insufficient_quota,
+    invalid,
+    no_provider,
+    too_busy,
+    unknown_model,
+)
+from marketplace.gateway.inquiry import EMBEDDINGS, Inquiry
+from marketplace.gateway.lanes import Lane
+from scheduler.classes import CLASSES, STANDARD
+from scheduler.decide import decide
+from scheduler.decision import Decision, Refusal
+from scheduler.errors import CandidateGone
+from scheduler.state import MarketState
+from scheduler.types import Demand, Job, Outcome, Reservation
+from scheduler.types import Status as Ended
+
+EXPECTED_OUTPUT_TOKENS = 128.0
+_LEARN = 0.05
+_ENDED = {
+    Status.SERVED: Ended.SERVED,
+    Status.IDLE: Ended.IDLE,
+    Status.CUSTOMER_ABORT: Ended.CUSTOMER_ABORT,
+    Status.PROVIDER_ERROR: Ended.PROVIDER_ERROR,
+    Status.TIMEOUT: Ended.TIMEOUT,
+}
+
+
+class Lanes(Protocol):
+    """What the directory knows of who serves what."""
+
+    def lane(self, provider: str, model: str) -> Lane | None:
+        """Return a lane, None if it is gone."""
+
+    def longest_context(self, model: str) -> int:
+        """Return the longest context offered for a model, 0 for a model that nobody offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The scheduler's answer: lanes to try, best first, and the output tokens to order."""
+
+    decision: Decision
+    lanes: list[Lane]
+    output_tokens: int
+
+
+class Matching:
+    """The market and the ways in and out of it. `note` receives every decision and refusal for the decision log."""
+
+    def __init__(
+        self,
+        market: MarketState,
+        lanes: Lanes,
+        default_output_tokens: int = 1024,
+        note: Callable[[Decision | Refusal], None] | None = None,
+        rng: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.market = market
+        self._lanes = lanes
+        self._default_output_tokens = default_output_tokens
+        self._note = note
+        self._rng = rng or random.Random()
+        self._clock = clock
+        self._demands: dict[tuple[str, frozenset[str]], Demand] = {}
+        self._expected: dict[str, float] = {}
+
+    def now_ms(self) -> float:
+        """Return the market's clock."""
+        return self._clock() * 1000.0
+
+    def match(self, inquiry: Inquiry, account: Any, job: bytes, available_atto: int) -> Match:
+        """Decide who serves; raises ApiError if nobody can. `available_atto`: the most that the job may cost."""
+        longest = self._lanes.longest_context(inquiry.model)
+        if not longest:
+            raise unknown_model(inquiry.model)
+        output = inquiry.output_tokens
+        if output is None:
+            output = max(1, min(self._default_output_tokens, longest - inquiry.input_tokens))
+        model = inquiry.model
+        demand = self._demands.get((model, inquiry.features))
+        if demand is None:
+            if len(self._demands) > 1_000:
+                self._demands.clear()
+            demand = self._demands[model, inquiry.features] = Demand(model=model, features=inquiry.features)
+        expected = 0 if inquiry.path == EMBEDDINGS else min(output, self._expected.get(model, EXPECTED_OUTPUT_TOKENS))
+        outcome = decide(
+            self.market,
+            Job(
+                id=job.hex(),
+                demand=demand,
+                service=CLASSES.get(account.service_class, STANDARD),
+                input_tokens=inquiry.input_tokens,
+                max_output_tokens=output,
+                expected_output_tokens=int(expected),
+                budget_atto=available_atto,
+            ),
+            self._rng,
+            self.now_ms(),
+        )
+        if self._note is not None:
+            self._note(outcome)
+        if isinstance(outcome, Refusal):
+            raise _explain(outcome, inquiry, output, longest, available_atto)
+        lanes = [lane for provider in outcome.order() if (lane := self._lanes.lane(provider, model)) is not None]
+        if not lanes:
+            raise no_provider("The providers of this model are changing; send the request again.")
+        return Match(outcome, lanes, output)
+
+    def reserve(self, match: Match, lane: Lane) -> Reservation | None:
+        """Claim a place at a lane of the match, None if the market moved on and it has none."""
+        try:
+            return self.market.reserve(match.decision, self.now_ms(), lane.provider)
+        except CandidateGone:
+            return None
+
+    def first_byte(self, reservation: Reservation) -> None:
+        """Note the first byte of a streamed answer."""
+        now_ms = self.now_ms()
+        self.market.started(reservation, now_ms - reservation.reserved_ms, now_ms)
+
+    def release(
+        self, reservation: Reservation, status: Status, full: bool, output_tokens: int, itl_us: int | None
+    ) -> None:
+        """Give the place back. `full`: the provider refused for want of a slot."""
+        if status is Status.SERVED:
+            before = self._expected.get(reservation.model, EXPECTED_OUTPUT_TOKENS)
+            self._expected[reservation.model] = before + _LEARN * (output_tokens - before)
+        ended = Ended.REFUSED if full else _ENDED[status]
+        self.market.release(reservation, Outcome(ended, output_tokens, itl_us), self.now_ms())
+
+    def running(self, lane: Lane) -> int:
+        """Return how many jobs this gateway has at a lane."""
+        return self.market.lane(lane.provider, lane.model).running
+
+
+def _explain(refusal: Refusal, inquiry: Inquiry, output: int, longest: int, available_atto: int) -> ApiError:
+    """Turn a refusal into what the customer can act upon."""
+    tokens = inquiry.input_tokens + output
+    if refusal.retryable:
+        return too_busy(
+            f"All providers of {inquiry.model} are busy or recovering ({refusal.rule}); ask again later.",
+            refusal.wait_ms,
+        )
+    if tokens > longest:
+        return context_too_long(tokens, longest)
+    barred = {rule for rule, count in refusal.counts.items() if count}
+    if "budget" in barred:
+        return insufficient_quota(
+            f"The balance available for this request is {available_atto} atto, and it may cost more at every provider. "
+            "Deposit, raise the cap, or lower max_tokens."
+        )
+    if "features" in barred:
+        wanted = ", ".join(sorted(inquiry.features))
+        return invalid(f"No provider of {inquiry.model} offers {wanted}.", "model", "unsupported_feature")
+    return no_provider(f"No provider of {inquiry.model} can take this request ({refusal.rule}).")

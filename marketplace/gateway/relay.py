@@ -1,0 +1,70 @@
+"""Carry one customer's request to a provider and its answer back: select → hold → (reserve → ticket → send → relay)* → settle.
+
+Plain functions over what a `Desk` provides; the server is a `Sink` that takes bytes. The rules:
+
+    before any byte of an answer   a provider that refuses, fails or talks garbage is recorded, and the next best is asked
+    after the first byte           an explicit error event and no [DONE]; the connection is broken off, never closed politely
+    the customer leaves            the upstream socket is closed at once; the hold waits for the receipt of what was delivered
+    in every case                  the hold is resolved once: posted, voided, or handed to the open tickets, which do either
+
+One hold serves all attempts of a job: it covers the dearest candidate. The receipt is judged, countersigned and posted before
+the end of the answer goes out, so an answer that was complete for the customer is also in the books.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marketplace.gateway.desk import Desk, Run
+from marketplace.gateway.errors import ApiError, too_busy
+from marketplace.gateway.tickets import make_ticket, request_digest, sign_ticket, ticket_header
+from marketplace.gateway.trial import Next, Trial
+
+
+async def serve(desk: Desk, run: Run, account: Any) -> None:
+    """Serve one job; raises ApiError if nothing was sent to the customer. Afterwards the job's hold is resolved."""
+    inquiry, patience = run.inquiry, desk.patience
+    desk.retries.earn()
+    match = desk.matching.match(inquiry, account, run.job, desk.accounts.balance(run.customer).available_atto)
+    lanes = match.lanes[: patience.attempts_most]
+    input_most = min(inquiry.input_tokens_most, max(lane.context_length for lane in lanes))
+    most_atto = max(lane.terms.most_atto(input_most, match.output_tokens) for lane in lanes)
+    run.hold = desk.accounts.hold(run.customer, run.job, most_atto, desk.clock() + patience.hold_s)
+    refusal: ApiError | None = None
+    try:
+        digest = request_digest(run.salt, inquiry.body)
+        for number, lane in enumerate(lanes):
+            if number and (run.left or not desk.retries.spend(inquiry.retrying)):
+                break
+            reservation = desk.matching.reserve(match, lane)
+            if reservation is None:
+                continue
+            ticket = make_ticket(
+                run.job,
+                number,
+                lane.terms,
+                min(inquiry.input_tokens_most, lane.context_length),
+                match.output_tokens,
+                int(desk.clock()) + patience.ticket_s,
+                digest,
+            )
+            trial = Trial(desk, run, lane, ticket, reservation)
+            try:
+                signature = sign_ticket(ticket, desk.witness.signer, desk.witness.separator)
+                await trial.run_request(
+                    lane.request(inquiry.path, inquiry.body, ticket_header(ticket, signature), run.salt)
+                )
+                return
+            except Next as following:
+                refusal = following.refusal
+                if following.final:
+                    break
+            finally:
+                trial.close()
+    finally:
+        run.attach(None)
+        if not run.settled:
+            run.settled = True
+            desk.accounts.void(run.hold)
+    if not run.left:
+        raise refusal or too_busy("No provider has room for this request at the moment.", 1000)

@@ -1,0 +1,266 @@
+"""Make one attempt: send a request to one provider, relay what comes, and enter in the books what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contracts.messages import Receipt, Status, Ticket
+from marketplace.gateway.acceptance import (
+    Delivered,
+    ReceiptRefused,
+    check_receipt,
+    read_receipt_header,
+    read_receipt_json,
+)
+from marketplace.gateway.answers import usage_of_answer, usage_of_event
+from marketplace.gateway.connection import Connection, Fault, Limits, UpstreamFailed
+from marketplace.gateway.desk import Desk, Run
+from marketplace.gateway.errors import ApiError, no_provider, stream_broken
+from marketplace.gateway.inquiry import EMBEDDINGS
+from marketplace.gateway.lanes import Lane
+from marketplace.gateway.open_tickets import OpenTicket
+from marketplace.gateway.refusals import judge_refusal
+from marketplace.gateway.sse import DONE_EVENT, SseFilter, StreamBroken
+from marketplace.gateway.tickets import request_digest
+from scheduler.types import Reservation
+
+JSON_TYPE = b"application/json"
+STREAM_TYPE = b"text/event-stream; charset=utf-8"
+_REFUSAL_BYTES_MOST = 64 * 1024
+
+
+class Next(Exception):
+    """An attempt ended before a byte of its answer; `refusal` is what the customer gets if no other candidate serves.
+
+    `final`: no other candidate is to be asked.
+    """
+
+    def __init__(self, refusal: ApiError, final: bool = False) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+        self.final = final
+
+
+class Trial:
+    """One attempt, from its ticket to its entry. `run_request` once, then `close` in any case."""
+
+    def __init__(self, desk: Desk, run: Run, lane: Lane, ticket: Ticket, reservation: Reservation) -> None:
+        self._desk = desk
+        self._run = run
+        self._lane = lane
+        self._ticket = ticket
+        self._reservation = reservation
+        self._connection: Connection | None = None
+        self._filter: SseFilter | None = None
+        self._status: Status | None = None
+        self._full = False
+        self._output_tokens = 0
+        self._ttft_ms = 0
+        self._itl_us: int | None = None
+        self._sent_at = desk.ticker()
+
+    async def run_request(self, request: bytes) -> None:
+        """Send the request and relay the answer; raises Next if the customer has no byte of it."""
+        stream = self._run.inquiry.stream
+        try:
+            connection = await self._desk.upstream.send(self._lane.endpoint, request, self._limits(), self._attach)
+            if connection.status != 200:
+                await self._refused(connection)
+            elif stream:
+                await self._relay_stream(connection)
+            else:
+                await self._relay_whole(connection)
+        except (UpstreamFailed, StreamBroken) as failure:
+            following = self._failed(failure)
+            if not self._run.started or self._run.left:
+                raise following from failure
+            await self._break_off(str(following.refusal))
+
+    def close(self) -> None:
+        """Enter what was not entered, release the reservation, let go of the connection."""
+        if self._status is None:  # cancelled from outside
+            if self._was_sent():
+                self._hand_over()
+            self._status = Status.CUSTOMER_ABORT
+        self._let_go()
+        self._desk.matching.release(self._reservation, self._status, self._full, self._output_tokens, self._itl_us)
+        self._desk.metrics.attempt(self._status)
+
+    def _attach(self, connection: Connection) -> None:
+        self._connection = connection
+        self._run.attach(connection)
+
+    def _let_go(self) -> None:
+        """Leave the connection: another attempt may get it at once, so nothing of this one may touch it again."""
+        self._run.attach(None)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.finish()
+
+    def _was_sent(self) -> bool:
+        return self._connection is not None and self._connection.sent
+
+    def _limits(self) -> Limits:
+        patience = self._desk.patience
+        gap_s = max(patience.gap_floor_s, patience.gap_times_itl * self._reservation.itl_ms / 1000)
+        first_s = patience.first_byte_s
+        if not self._run.inquiry.stream:  # nothing comes before everything is there
+            first_s = min(patience.total_s, first_s + gap_s * self._ticket.max_output_tokens)
+        return Limits(first_byte_s=first_s, gap_s=gap_s, total_s=patience.total_s, body_bytes=patience.body_most)
+
+    # answers
+
+    async def _refused(self, connection: Connection) -> None:
+        body = await connection.read_all(_REFUSAL_BYTES_MOST)
+        self._let_go()
+        running = self._desk.matching.running(self._lane)
+        refused = judge_refusal(connection.status, body, self._run.inquiry, self._lane, self._ticket, running)
+        self._full = refused.full
+        self._record(refused.status)
+        self._note(f"status {connection.status}")
+        raise Next(refused.answer, refused.final)
+
+    async def _relay_whole(self, connection: Connection) -> None:
+        run = self._run
+        body = await connection.read_all(self._desk.patience.body_most)
+        header = connection.headers.get(b"x-bonded-receipt")
+        self._let_go()
+        self._ttft_ms = self._elapsed_ms()
+        answer = usage_of_answer(body, run.inquiry.path)
+        if answer is None:
+            self._record(Status.PROVIDER_ERROR)
+            self._note("the answer is not of this API")
+            raise Next(no_provider("The provider sent something that is not an answer."))
+        bound = None if run.inquiry.path == EMBEDDINGS else len(body)
+        delivered = Delivered(request_digest(run.salt, body), bound, answer.usage)
+        if not self._settle(header, read_receipt_header, delivered):
+            raise Next(no_provider("The provider could not complete the answer."))
+        run.started = True
+        await run.sink.start(JSON_TYPE, len(body))
+        await run.sink.write(body)
+        await run.sink.end()
+
+    async def _relay_stream(self, connection: Connection) -> None:
+        desk, run = self._desk, self._run
+        events_most = self._ticket.max_output_tokens * desk.patience.events_per_token + desk.patience.events_spare
+        self._filter = events = SseFilter(run.salt, events_most)
+        first = last = 0.0
+        try:
+            while not events.done:
+                data = await connection.read()
+                if not data:
+                    raise UpstreamFailed(Fault.CLOSED, "the stream ended without [DONE]")
+                out = events.feed(data)
+                if out:
+                    last = desk.ticker()
+                    if not run.started:
+                        first = last
+                        self._ttft_ms = self._elapsed_ms()
+                        desk.matching.first_byte(self._reservation)
+                        run.started = True
+                        await run.sink.start(STREAM_TYPE)
+                    await run.sink.write(out)
+        finally:
+            self._output_tokens = events.events
+            if events.events > 1:
+                self._itl_us = int((last - first) * 1e6) // (events.events - 1)
+        if not run.started:
+            raise UpstreamFailed(Fault.CLOSED, "the stream is empty")
+        self._let_go()
+        delivered = Delivered(events.response_digest(), events.text_bound(), usage_of_event(events.last))
+        if self._settle(events.receipt, read_receipt_json, delivered):
+            await run.sink.write(DONE_EVENT)
+            await run.sink.end()
+        else:
+            await self._break_off("the provider says that it could not complete it")
+
+    async def _break_off(self, reason: str) -> None:
+        await self._run.sink.write(stream_broken(f"The answer broke off and is not complete: {reason}").event())
+        self._run.sink.break_off()
+
+    # books
+
+    def _settle(self, raw: bytes | None, read: Callable[[bytes], tuple[Receipt, bytes]], delivered: Delivered) -> bool:
+        """Judge the receipt and enter the attempt; False if the receipt itself says that the answer is not whole.
+
+        A receipt that is refused costs the customer nothing and the attempt is the provider's error, but the answer is there.
+        An idle one comes with a whole answer of no tokens.
+        """
+        desk, run = self._desk, self._run
+        try:
+            if raw is None:
+                raise ReceiptRefused("the answer bears no receipt")
+            receipt, signature = read(raw)
+            check_receipt(self._ticket, receipt, signature, self._lane.signers, desk.witness.separator, delivered)
+            if receipt.status == Status.CUSTOMER_ABORT:
+                raise ReceiptRefused("the customer did not leave")
+        except ReceiptRefused as refused:
+            desk.metrics.receipt_refused()
+            self._record(Status.PROVIDER_ERROR)
+            self._note(f"receipt refused: {refused}")
+            return True
+        attempt = desk.witness.countersign(
+            receipt, signature, run.customer, desk.slot(), self._ttft_ms, self._itl_us or 0
+        )
+        self._status = Status(receipt.status)
+        desk.open_tickets.remember(self._ticket, attempt.countersignature.receipt)
+        if receipt.status != Status.SERVED:
+            desk.accounts.record(attempt)
+            return receipt.status == Status.IDLE
+        self._output_tokens = receipt.output_tokens
+        run.settled = True
+        desk.accounts.post(run.hold, attempt)
+        desk.metrics.served(self._lane.model, receipt, self._ttft_ms, self._itl_us, run.inquiry.stream)
+        return True
+
+    def _record(self, status: Status) -> None:
+        """Enter an attempt for which the provider signed nothing that holds."""
+        self._status = status
+        desk, run = self._desk, self._run
+        attempt = desk.witness.record_failure(self._ticket, status, run.customer, desk.slot(), self._ttft_ms)
+        desk.open_tickets.remember(self._ticket, attempt.countersignature.receipt)
+        desk.accounts.record(attempt)
+
+    def _failed(self, failure: UpstreamFailed | StreamBroken) -> Next:
+        """Enter an attempt that broke and say what the customer is told."""
+        if self._connection is not None:
+            self._connection.abort()
+        if self._run.left:
+            self._status = Status.CUSTOMER_ABORT
+            if self._was_sent():
+                self._hand_over()
+            return Next(no_provider("The customer left."), final=True)
+        late = isinstance(failure, UpstreamFailed) and failure.fault.late
+        self._record(Status.TIMEOUT if late else Status.PROVIDER_ERROR)
+        self._note(str(failure))
+        return Next(no_provider(f"The provider {'was too slow' if late else 'failed'} ({failure.fault.value})."))
+
+    def _hand_over(self) -> None:
+        """Let the hold wait for the receipt of what was delivered before the customer left."""
+        desk, run = self._desk, self._run
+        run.settled = True
+        desk.open_tickets.add(
+            OpenTicket(
+                ticket=self._ticket,
+                customer=run.customer,
+                hold=run.hold,
+                signers=self._lane.signers,
+                until=desk.clock() + desk.patience.hold_s,
+                text_bound=self._filter.text_bound() if self._filter is not None else 0,
+                ttft_ms=self._ttft_ms,
+                itl_us=self._itl_us or 0,
+            )
+        )
+
+    def _note(self, reason: str) -> None:
+        self._desk.log.info(
+            "attempt failed",
+            job=self._run.job.hex(),
+            attempt=self._ticket.attempt,
+            provider=self._lane.provider,
+            status=self._status.name.lower() if self._status is not None else "",
+            reason=reason,
+        )
+
+    def _elapsed_ms(self) -> int:
+        return int((self._desk.ticker() - self._sent_at) * 1000)
