@@ -238,7 +238,7 @@ def _hardware_class(read: _Reader, provider: dict[str, Any]) -> HardwareClass:
 def _engine_kind(read: _Reader, engine: dict[str, Any]) -> str:
     kind = read.text(engine, "[engine]", "kind", "llamacpp")
     inner = engine.get("inner", "llamacpp") if kind.startswith("testing:") else kind
-    for name in (kind, inner):
+    for name in dict.fromkeys((kind, inner)):
         if name not in ENGINES:
             read.mistakes.append(f"[engine] kind is one of {', '.join(ENGINES)}, not {name!r}")
     return kind
@@ -267,7 +267,7 @@ def _model(read: _Reader, model: dict[str, Any], where: str) -> ModelConfig:
     read.no_strangers(model, where, _MODEL_KEYS)
     features = model.get("features", ["chat", "completions"])
     if not isinstance(features, list) or not features or any(feature not in FEATURES for feature in features):
-        read.mistakes.append(f"{where} features is a list of {', '.join(FEATURES)}")
+        read.mistakes.append(f"{where} features is a list of {', '.join(FEATURES)}, not {features!r}")
         features = ["chat"]
     name = read.text(model, where, "id")
     price_in = read.price(model, where, "in")

@@ -175,7 +175,7 @@ def judge_clock(head_time: int, now: float, slot_s: int) -> Finding:
         return failed(
             "clock",
             f"the newest block is {-ahead:.0f} s old",
-            "set the clock if it runs ahead (tickets would be refused as expired); else use an RPC endpoint that follows",
+            "set the clock if it runs ahead (tickets would be refused as expired); else use an RPC that follows",
         )
     return good("clock", f"the newest block is {max(-ahead, 0):.0f} s old")
 

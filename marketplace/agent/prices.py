@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 
-_ATTO_PER_TOKEN_OF_ONE_PER_MILLION = 10**12
+_DECIMALS = 12
+_ATTO_PER_TOKEN_OF_ONE_PER_MILLION = 10**_DECIMALS
 
 
 def atto_per_token(per_million: str) -> int:
@@ -18,13 +19,15 @@ def atto_per_token(per_million: str) -> int:
         raise ValueError(f"{per_million!r} is not a price per million tokens, like 0.15") from None
     if not value.is_finite() or value < 0:
         raise ValueError(f"a price per million tokens cannot be {per_million}")
-    scaled = value * _ATTO_PER_TOKEN_OF_ONE_PER_MILLION
-    if scaled != int(scaled):
+    # shifting the exponent is exact; multiplying would round to the context's 28 digits
+    _, digits, exponent = value.as_tuple()
+    shifted = Decimal((0, digits, int(exponent) + _DECIMALS))
+    if shifted != shifted.to_integral_value():
         raise ValueError(f"{per_million} has more than twelve decimals and would not be exact")
-    return int(scaled)
+    return int(shifted)
 
 
 def per_million(atto: int) -> str:
     """Write atto per token as the price of a million tokens, without losing a digit."""
-    text = f"{Decimal(atto) / _ATTO_PER_TOKEN_OF_ONE_PER_MILLION:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    whole, rest = divmod(atto, _ATTO_PER_TOKEN_OF_ONE_PER_MILLION)
+    return f"{whole}.{rest:012d}".rstrip("0").rstrip(".")

@@ -253,7 +253,9 @@ class RunningServer:
 
 async def run_app(app: Any) -> RunningServer:
     """Serve an ASGI application on an ephemeral port of the loopback interface."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1, date_header=False
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     await server.up.wait()

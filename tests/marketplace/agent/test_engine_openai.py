@@ -1,0 +1,181 @@
+"""The openai engine against servers that speak the protocol well and badly, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from marketplace.agent.engines.base import CHAT, COMPLETIONS, EMBEDDINGS
+from marketplace.agent.engines.openai import OpenAIEngine
+from marketplace.agent.errors import EngineFailed, EngineRefused, EngineTimedOut
+from tests.marketplace.agent.harness import run_app
+
+CHUNK = b'{"choices":[{"index":0,"delta":{"content":"a"}}]}'
+
+
+class Server:
+    """An engine's server that answers from a table of scripts by path and keeps what it was asked."""
+
+    def __init__(self, scripts) -> None:
+        self.scripts = scripts
+        self.asked: list[tuple[str, bytes, dict[bytes, bytes]]] = []
+        self.left = asyncio.Event()
+
+    async def __call__(self, scope, receive, send) -> None:
+        raw = b""
+        while True:
+            message = await receive()
+            raw += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        self.asked.append((scope["path"], raw, dict(scope["headers"])))
+        status, parts = self.scripts.get(scope["path"], (404, [b"{}"]))
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        for part in parts:
+            if part is None:
+                # wait until the caller is gone
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                self.left.set()
+                return
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@asynccontextmanager
+async def engine_on(scripts, **options):
+    server = Server(
+        {f"/v1/{path}": script for path, script in scripts.items()} | {k: v for k, v in scripts.items() if k[0] == "/"}
+    )
+    running = await run_app(server)
+    engine = OpenAIEngine(f"{running.url}/v1", **options)
+    try:
+        yield engine, server
+    finally:
+        await engine.stop()
+        await running.stop()
+
+
+async def collect(engine, route=CHAT, request=None) -> list[bytes]:
+    return [payload async for payload in engine.stream(route, request or {"model": "m"})]
+
+
+async def test_payloads_come_whole_however_the_bytes_are_cut():
+    text = (
+        b": ping\n\nevent: x\nid: 3\ndata: " + CHUNK + b"\r\n\r\ndata:" + CHUNK + b"\n\ndata: [DONE]\n\ndata: late\n\n"
+    )
+    for size in (1, 7, 1000):
+        parts = [text[at : at + size] for at in range(0, len(text), size)]
+        async with engine_on({CHAT: (200, parts)}) as (engine, _):
+            assert await collect(engine) == [CHUNK, CHUNK]
+
+
+async def test_usage_is_always_asked_for_and_other_stream_options_are_kept():
+    async with engine_on({CHAT: (200, [b"data: [DONE]\n\n"])}) as (engine, server):
+        await collect(engine, request={"model": "m", "stream_options": {"include_usage": False, "extra": 1}})
+        asked = json.loads(server.asked[0][1])
+        assert asked["stream"] is True and asked["stream_options"] == {"include_usage": True, "extra": 1}
+        await asyncio.sleep(0)
+
+
+async def test_the_key_is_sent_and_compression_is_not_asked_for():
+    async with engine_on({"models": (200, [b"{}"])}, api_key="s3cret") as (engine, server):
+        await engine.check()
+        assert server.asked[0][2][b"authorization"] == b"Bearer s3cret"
+        assert server.asked[0][2][b"accept-encoding"] == b"identity"
+
+
+async def test_a_stream_that_closes_before_done_is_a_failure():
+    async with engine_on({CHAT: (200, [b"data: " + CHUNK + b"\n\n"])}) as (engine, _):
+        with pytest.raises(EngineFailed, match="before its end"):
+            await collect(engine)
+
+
+async def test_a_line_without_end_is_a_failure():
+    async with engine_on({CHAT: (200, [b"data: " + b"x" * (1 << 20)] * 6)}) as (engine, _):
+        with pytest.raises(EngineFailed, match="without end"):
+            await collect(engine)
+
+
+async def test_silence_before_and_between_tokens_is_a_timeout():
+    for parts, waits in (([None], {"first_token_s": 0.2}), ([b"data: " + CHUNK + b"\n\n", None], {"gap_s": 0.2})):
+        async with engine_on({CHAT: (200, parts)}, **waits) as (engine, _):
+            with pytest.raises(EngineTimedOut):
+                await collect(engine)
+
+
+async def test_a_whole_answer_that_does_not_come_is_a_timeout():
+    async with engine_on({CHAT: (200, [None])}, first_token_s=0.2) as (engine, _):
+        with pytest.raises(EngineTimedOut):
+            await engine.complete(CHAT, {"model": "m"})
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(400, EngineRefused), (422, EngineRefused), (500, EngineFailed), (404, EngineFailed), (302, EngineFailed)],
+)
+async def test_statuses_are_told_apart_and_the_reason_is_kept(status, error):
+    async with engine_on({CHAT: (status, [b'{"error":{"message":"no such thing"}}'])}) as (engine, _):
+        with pytest.raises(error, match="no such thing"):
+            await collect(engine)
+        with pytest.raises(error, match="no such thing"):
+            await engine.complete(CHAT, {"model": "m"})
+
+
+async def test_nobody_listening_is_a_failure_that_says_what_to_do():
+    engine = OpenAIEngine("http://127.0.0.1:1/v1")
+    with pytest.raises(EngineFailed) as caught:
+        await engine.check()
+    assert "base_url" in caught.value.mend
+    with pytest.raises(EngineFailed):
+        await collect(engine)
+    with pytest.raises(EngineFailed):
+        await engine.complete(CHAT, {"model": "m"})
+    await engine.stop()
+
+
+@pytest.mark.parametrize(("status", "word"), [(401, "key"), (404, "404")])
+async def test_a_check_tells_a_wrong_key_from_a_wrong_address(status, word):
+    async with engine_on({"models": (status, [b"{}"])}) as (engine, _):
+        with pytest.raises(EngineFailed, match=word):
+            await engine.check()
+
+
+async def test_closing_a_stream_closes_the_connection_to_the_engine():
+    async with engine_on({CHAT: (200, [b"data: " + CHUNK + b"\n\n", None])}) as (engine, server):
+        stream = engine.stream(CHAT, {"model": "m"})
+        assert await anext(stream) == CHUNK
+        await stream.aclose()
+        await asyncio.wait_for(server.left.wait(), 5)
+
+
+async def test_cancelling_a_whole_answer_closes_the_connection_to_the_engine():
+    async with engine_on({CHAT: (200, [None])}) as (engine, server):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(engine.complete(CHAT, {"model": "m"}), 0.3)
+        await asyncio.wait_for(server.left.wait(), 5)
+
+
+async def test_prompts_are_counted_by_llama_cpps_tokenizer():
+    scripts = {"/apply-template": (200, [b'{"prompt":"<s>hi"}']), "/tokenize": (200, [b'{"tokens":[1,2,3]}'])}
+    async with engine_on(scripts) as (engine, _):
+        assert await engine.count_input(CHAT, {"model": "m", "messages": []}) == 3
+        assert await engine.count_input(COMPLETIONS, {"model": "m", "prompt": ["a", "b"]}) == 6
+        assert await engine.count_input(COMPLETIONS, {"model": "m", "prompt": [5, 6]}) == 2
+        assert await engine.count_input(EMBEDDINGS, {"model": "m", "input": "a"}) == 3
+
+
+async def test_prompts_are_counted_by_vllms_tokenizer():
+    async with engine_on({"/tokenize": (200, [b'{"count":7,"tokens":[]}'])}) as (engine, _):
+        assert await engine.count_input(CHAT, {"model": "m", "messages": []}) == 7
+
+
+async def test_an_engine_without_tokenizer_cannot_tell_and_is_not_asked_again():
+    async with engine_on({}) as (engine, server):
+        assert await engine.count_input(COMPLETIONS, {"model": "m", "prompt": "a"}) is None
+        asked = len(server.asked)
+        assert await engine.count_input(COMPLETIONS, {"model": "m", "prompt": "a"}) is None
+        assert len(server.asked) == asked
