@@ -26,34 +26,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
+from struct import Struct
 from typing import Final
 
 from scheduler.types import Coefficients
 
-Row = tuple[
-    int, str, int, float, float, float, float, float, float, float, float, float, float, float, float
-]  # fmt: skip
-"""(lane, provider, gate bits, room atto, price in, price cached, price out, base ms, token ms, itl ms, kv ms,
-ttft steepness, itl steepness, 1 - rho, curiosity ms); the three prices are atto per token."""
+Row = tuple[int, int, float, float, float, float, float, float, float, float, float, float, float, float]
+"""(lane, gate bits, room atto, price in, price cached, price out, base ms, token ms, itl ms, kv ms, ttft steepness,
+itl steepness, 1 - rho, curiosity ms); the three prices are atto per token."""
+
+PACKED = Struct("=qq12d")
+"""A row as bytes. Among thousands of lanes the draws are cold memory: two lines of it instead of a score of objects."""
 
 Numbers = tuple[float, float, float, float, Coefficients]
 """(input tokens, expected output tokens, most output tokens, budget atto, coefficients) of a job."""
 
 LANE: Final = 0
-PROVIDER: Final = 1
-GATE: Final = 2
-ROOM: Final = 3
-PRICE_IN: Final = 4
-PRICE_CACHED: Final = 5
-PRICE_OUT: Final = 6
-BASE: Final = 7
-TOKEN: Final = 8
-ITL: Final = 9
-KV: Final = 10
-TTFT_STEEP: Final = 11
-ITL_STEEP: Final = 12
-DOUBT: Final = 13
-CURIOUS: Final = 14
+GATE: Final = 1
+ROOM: Final = 2
+PRICE_IN: Final = 3
+PRICE_CACHED: Final = 4
+PRICE_OUT: Final = 5
+BASE: Final = 6
+TOKEN: Final = 7
+ITL: Final = 8
+KV: Final = 9
+TTFT_STEEP: Final = 10
+ITL_STEEP: Final = 11
+DOUBT: Final = 12
+CURIOUS: Final = 13
 
 BARRED = float("inf")
 """The cost of a candidate that may not be chosen."""
@@ -97,7 +98,6 @@ MOST_RELIABLE = TermWeights(price=0, ttft=0, pace=0, miss=0, curiosity=0)
 class Term:
     """The cost of one candidate taken apart; the parts (atto) sum to `total_atto` in the order written."""
 
-    provider: str
     price_atto: float
     ttft_atto: float
     pace_atto: float
@@ -126,7 +126,7 @@ def price_rows(rows: Sequence[Row], numbers: Numbers, mask: int, hits: Mapping[i
     costs: list[float] = []
     add = costs.append
     for (
-        lane, _, gate, room, p_in, p_cached, p_out, base, token, itl, kv, ttft_steep, itl_steep, doubt, curious,
+        lane, gate, room, p_in, p_cached, p_out, base, token, itl, kv, ttft_steep, itl_steep, doubt, curious,
     ) in rows:  # fmt: skip
         worst = tokens * p_in + most * p_out
         if gate & mask or worst > room or worst > budget:
@@ -169,7 +169,6 @@ def take_apart(row: Row, numbers: Numbers, hit: int = 0) -> Term:
     failure_atto = c_fail * row[DOUBT]
     curiosity_atto = -(w_curious * row[CURIOUS])
     return Term(
-        provider=row[PROVIDER],
         price_atto=price_atto,
         ttft_atto=ttft_atto,
         pace_atto=pace_atto,

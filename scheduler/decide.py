@@ -15,10 +15,10 @@ Randomness comes from `rng.random()` alone, and each number drawn is kept in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
 
-from scheduler.cost import EVERY_TERM, NO_HITS, Numbers, Row
+from scheduler.cost import EVERY_TERM, NO_HITS, PACKED, Numbers, Row
 from scheduler.decision import Decision, Refusal, choose
 from scheduler.eligibility import Pool, lanes_of
 from scheduler.gates import HALF, HARD, PROBATION, QUARTER, SOFT, TRIAL
@@ -29,6 +29,8 @@ from scheduler.types import PPM, Job
 __all__ = ["Decision", "MarketState", "Refusal", "decide"]
 
 STRICT = HARD | SOFT | TRIAL
+ROW_SIZE = PACKED.size
+_unpack = cast(Callable[[bytearray, int], Row], PACKED.unpack_from)
 
 
 class Rng(Protocol):
@@ -63,10 +65,10 @@ def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | 
     luck = random()
     spin = random()
     newcomer_turn = pool.newcomers != () and luck * PPM < policy.newcomer_floor_ppm
-    hot = state.hot
     draws: tuple[float, ...] = (luck, spin)
     table = pool.table
     if table is None:
+        hot = state.hot
         # Starting anywhere lets equal costs fall to each lane in turn.
         start = int(spin * len(lanes))
         rows = [hot[lane] for lane in pool.twice[start : start + len(lanes)]]
@@ -78,18 +80,19 @@ def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | 
         own, other, keep = table
         size = len(own)
         us = [random() for _ in range(policy.draws)]
-        rows = [hot[lane] for lane in hits] if hits else []
+        packed = state.packed
+        rows = [_unpack(packed, lane * ROW_SIZE) for lane in hits] if hits else []
         for u in us:
             x = u * size
             column = int(x)
-            rows.append(hot[own[column] if x - column < keep[column] else other[column]])
+            rows.append(_unpack(packed, (own[column] if x - column < keep[column] else other[column]) * ROW_SIZE))
         explore = not newcomer_turn and luck * PPM < policy.newcomer_floor_ppm + policy.explore_ppm
         if newcomer_turn:
             for _ in range(policy.newcomer_draws):
                 us.append(random())
-                rows.append(hot[pool.newcomers[int(us[-1] * len(pool.newcomers))]])
+                rows.append(_unpack(packed, pool.newcomers[int(us[-1] * len(pool.newcomers))] * ROW_SIZE))
         elif explore:
-            rows.append(hot[lanes[int(spin * size)]])
+            rows.append(_unpack(packed, lanes[int(spin * size)] * ROW_SIZE))
         draws = (luck, spin, *us)
     tuition = policy.tuition_ppm / PPM
     chosen, costs = choose(rows, numbers, mask, hits, newcomer_turn, tuition)
@@ -101,7 +104,7 @@ def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | 
             return refuse(state, job, pool, now_ms)
     return Decision(
         job.id, job.session, job.demand.model, now_ms, state.version, numbers, mask, hits, rows, draws,
-        newcomer_turn, tuition, chosen, costs,
+        newcomer_turn, tuition, chosen, costs, state.names,
     )  # fmt: skip
 
 

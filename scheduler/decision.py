@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from scheduler.cost import BARRED, GATE, LANE, PROVIDER, Numbers, Row, Term, price_rows, take_apart
+from scheduler.cost import BARRED, GATE, LANE, Numbers, Row, Term, price_rows, take_apart
 from scheduler.gates import NEWCOMER
 
 
@@ -18,7 +18,8 @@ class Decision(NamedTuple):
     """The outcome of `decide`, complete enough to be computed again from itself alone.
 
     `draws` are the uniform numbers used: luck, spin, then one per sampled candidate. `version` counts the changes of
-    the market before the decision. A lane that was drawn twice is priced twice; `order` names it once.
+    the market before the decision. A lane that was drawn twice is priced twice; `order` names it once. `names` gives
+    the provider of a lane: the market's own list, in which a lane keeps its name for ever.
     """
 
     job: str
@@ -35,6 +36,7 @@ class Decision(NamedTuple):
     tuition: float
     chosen: int
     costs: list[float]
+    names: Sequence[str] | Mapping[int, str]
 
     @property
     def row(self) -> Row:
@@ -44,23 +46,23 @@ class Decision(NamedTuple):
     @property
     def provider(self) -> str:
         """The provider that was chosen."""
-        return self.rows[self.chosen][PROVIDER]
+        return self.names[self.rows[self.chosen][LANE]]
 
     def order(self) -> list[str]:
         """Return the chosen provider and, cheapest first, those that may take over when it fails."""
         ranked = sorted(range(len(self.rows)), key=lambda at: (at != self.chosen, self.costs[at], at))
-        return list(dict.fromkeys(self.rows[at][PROVIDER] for at in ranked if self.costs[at] < BARRED))
+        return list(dict.fromkeys(self.names[self.rows[at][LANE]] for at in ranked if self.costs[at] < BARRED))
 
     def row_of(self, provider: str) -> Row | None:
         """Return the row of an admissible candidate, None if the provider was barred or not priced."""
         for row, cost in zip(self.rows, self.costs, strict=True):
-            if row[PROVIDER] == provider and cost < BARRED:
+            if self.names[row[LANE]] == provider and cost < BARRED:
                 return row
         return None
 
     def terms(self) -> dict[str, Term]:
         """Return the cost of each admissible candidate taken apart, cheapest first after the chosen one."""
-        rows = {row[PROVIDER]: row for row in self.rows}
+        rows = {self.names[row[LANE]]: row for row in self.rows}
         return {
             provider: take_apart(rows[provider], self.numbers, self.hits.get(rows[provider][LANE], 0))
             for provider in self.order()

@@ -19,7 +19,11 @@ POOLS_LIMIT = 1_024
 
 
 class Pool(NamedTuple):
-    """The lanes that may serve one demand. `table` is None when the pool is small enough to price all of it."""
+    """The lanes that may serve one demand.
+
+    `table` is None when the pool is small enough to price all of it. `excluded` counts, by the first rule broken, the
+    offers of the model that are not in the pool; offers of other models come and go without touching a pool.
+    """
 
     lanes: tuple[int, ...]
     twice: tuple[int, ...]
@@ -136,13 +140,17 @@ class Eligibility:
         found = self._pools.get(key)
         return found if found is not None else self._cut(demand, context_tokens, key)
 
+    def count_others(self, model: str) -> int:
+        """Return how many offers are of other models."""
+        return len(self._offers) - self._models.get(model, 0).bit_count()
+
     def reweigh(self) -> None:
         """Build the tables of all cached pools from present weights; call it off the request path."""
         for key, pool in self._pools.items():
             self._pools[key] = self._arrange(list(pool.lanes), pool.bits, pool.excluded)
 
     def _cut(self, demand: Demand, context_tokens: int, key: tuple[object, int]) -> Pool:
-        remaining = bits_of(self._offers)
+        remaining = self._models.get(demand.model, 0)
         excluded: dict[str, int] = {}
 
         def keep(rule: str, bits: int) -> None:
@@ -150,7 +158,6 @@ class Eligibility:
             excluded[rule] = (remaining & ~bits).bit_count()
             remaining &= bits
 
-        keep("model", self._models.get(demand.model, 0))
         keep("jailed", ~self._barred)
         keep("context", _union(bits for level, bits in self._contexts.items() if level >= context_tokens))
         featured = remaining

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scheduler.cost import GATE, PROVIDER, ROOM, take_apart, worst_charge
+from scheduler.cost import GATE, LANE, ROOM, take_apart, worst_charge
 from scheduler.decision import Decision, Refusal
 from scheduler.eligibility import STATIC_RULES, disagreement
 from scheduler.gates import BARRING, FULL, HALF, NAMES, OPEN, QUARTER, REFUSED, SHARE, TRIAL
@@ -72,10 +72,10 @@ def _priced(lane: Lane, decision: Decision | Refusal) -> Reason | None:
     """Explain from the decision's own snapshot a lane that it priced."""
     if isinstance(decision, Refusal):
         return None
-    row = next((row for row in decision.rows if row[0] == lane.index), None)
+    row = next((row for row in decision.rows if row[LANE] == lane.index), None)
     if row is None:
         return None
-    provider = row[PROVIDER]
+    provider = lane.offer.provider
     barred = row[GATE] & decision.mask
     if barred:
         return Reason(provider, next(NAMES[bit] for bit in BARRING if barred & bit), 0, barred)

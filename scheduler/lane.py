@@ -142,7 +142,6 @@ class Lane:
         seen = offer.observations + self.observations
         return (
             self.index,
-            offer.provider,
             gate,
             room_atto,
             float(offer.price_in_atto),

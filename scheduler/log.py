@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from scheduler.cost import BARRED, Numbers, Row
+from scheduler.cost import BARRED, LANE, Numbers, Row
 from scheduler.decision import Decision, choose
 from scheduler.errors import BadLogEntry
 from scheduler.types import Coefficients
@@ -31,6 +31,7 @@ def entry(decision: Decision) -> dict[str, Any]:
         "mask": decision.mask,
         "hits": [[lane, tokens] for lane, tokens in decision.hits.items()],
         "rows": [list(row) for row in decision.rows],
+        "names": [decision.names[row[LANE]] for row in decision.rows],
         "draws": list(decision.draws),
         "newcomer_turn": decision.newcomer_turn,
         "tuition": decision.tuition,
@@ -40,7 +41,7 @@ def entry(decision: Decision) -> dict[str, Any]:
 
 
 def replay(logged: dict[str, Any]) -> Decision:
-    """Make the decision again from its log entry; equal to the original in every field, or the entry was altered.
+    """Make the decision again from its log entry; its own entry is equal to this one, bit by bit.
 
     Raises `BadLogEntry` when the entry cannot be read or when the numbers in it do not lead to the choice in it.
     """
@@ -67,6 +68,7 @@ def replay(logged: dict[str, Any]) -> Decision:
             tuition=tuition,
             chosen=chosen,
             costs=costs,
+            names={row[LANE]: name for row, name in zip(rows, logged["names"], strict=True)},
         )
         said = [BARRED if cost is None else cost for cost in logged["costs"]]
         provider = logged["provider"]

@@ -23,7 +23,9 @@ JOB_RULES = ("budget", "stake_ceiling")
 
 def refuse(state: MarketState, job: Job, pool: Pool, now_ms: float) -> Refusal:
     """Build the refusal of a job that no lane of its pool may serve."""
-    counts = {rule: count for rule, count in pool.excluded.items() if count}
+    others = state.eligible.count_others(job.demand.model)
+    static = {"model": others, **pool.excluded}
+    counts = {rule: count for rule, count in static.items() if count}
     if not pool.lanes:
         return Refusal(job.id, _dominant_static(counts), counts, 0, False)
     remaining = pool.bits
@@ -45,7 +47,7 @@ def refuse(state: MarketState, job: Job, pool: Pool, now_ms: float) -> Refusal:
     if len(left) > over_budget:
         counts["stake_ceiling"] = len(left) - over_budget
     waits = [_free_in_ms(state, lane, now_ms) for lane in pool.lanes[:LANES_ASKED]]
-    changing = {rule: count for rule, count in counts.items() if rule not in pool.excluded}
+    changing = {rule: count for rule, count in counts.items() if rule not in static}
     rule = max(changing, key=changing.__getitem__)
     retryable = any(name != "budget" for name in changing)
     wait_ms = min(waits, default=inf)

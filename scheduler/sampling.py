@@ -6,16 +6,17 @@ Weights are capacity times score squared. Drawing uniformly and taking the short
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class AliasTable(NamedTuple):
-    """Column `i` holds `own[i]` up to height `keep[i]` and `other[i]` above it."""
+    """Column `i` holds `own[i]` up to height `keep[i]`, `other[i]` above; arrays, because draws miss the cache."""
 
-    own: list[int]
-    other: list[int]
-    keep: list[float]
+    own: array[int]
+    other: array[int]
+    keep: array[float]
 
     def pick(self, u: float) -> int:
         """Return the item for one uniform number: its whole part picks the column, its rest the side."""
@@ -55,4 +56,4 @@ def build_alias_table(items: Sequence[int], weights: Sequence[float]) -> AliasTa
         if height[high] < 1.0:
             small.append(large.pop())
     # What is left over differs from a full column by rounding only; `keep` of 1 closes it.
-    return AliasTable(own, other, keep)
+    return AliasTable(array("i", own), array("i", other), array("d", keep))

@@ -14,7 +14,7 @@ import heapq
 from math import inf
 
 from scheduler import gates
-from scheduler.cost import GATE, LANE, PROVIDER, Row
+from scheduler.cost import GATE, LANE, PACKED, Row
 from scheduler.decision import Decision
 from scheduler.eligibility import Eligibility
 from scheduler.errors import AlreadyReleased, LaneBarred, NotACandidate, StakeCeilingExceeded, UnknownOffer
@@ -49,6 +49,8 @@ class MarketState:
         self.policy = policy or Policy()
         self.version = 0
         self.hot: list[Row] = []
+        self.packed = bytearray()
+        self.names: list[str] = []
         self.lanes: list[Lane] = []
         self.eligible = Eligibility(
             self.policy.price_all_up_to,
@@ -82,7 +84,8 @@ class MarketState:
             lane = self.lanes[at]
             before, withdrawn, capacity = lane.offer, lane.withdrawn, 0.0 if lane.withdrawn else lane.capacity
             lane.amend(offer, self.policy)
-            self._model_capacity[offer.model] += lane.capacity - capacity
+            others = self._model_capacity.get(offer.model, 0.0) - capacity
+            self._model_capacity[offer.model] = others + lane.capacity
             moved = any(getattr(before, name) != getattr(offer, name) for name in STATIC_FIELDS)
             if withdrawn or moved or (before.weight_ppm > 0) != (offer.weight_ppm > 0):
                 self.eligible.put(lane.index, offer)
@@ -121,7 +124,9 @@ class MarketState:
         self.lanes.append(lane)
         self._provider_lanes[lane.provider_index].append(lane)
         self._lane_at[offer.provider, offer.model] = lane.index
+        self.names.append(offer.provider)
         self.hot.append(lane.row(0, 0.0))
+        self.packed += bytes(PACKED.size)
         return lane
 
     # Stake
@@ -156,7 +161,7 @@ class MarketState:
         if self.version != decision.version:
             barred = lane.compute_gate(now_ms, self.policy) & decision.mask
             if barred:
-                raise LaneBarred(row[PROVIDER], [gates.NAMES[bit] for bit in gates.BARRING if barred & bit])
+                raise LaneBarred(offer.provider, [gates.NAMES[bit] for bit in gates.BARRING if barred & bit])
         input_tokens, out, most = int(decision.numbers[0]), decision.numbers[1], int(decision.numbers[2])
         worst_atto = input_tokens * offer.price_in_atto + most * offer.price_out_atto
         at = lane.provider_index
@@ -347,7 +352,9 @@ class MarketState:
         at = lane.provider_index
         room_atto = self._free_atto[at] * self.policy.kappa_ppm // PPM - self._in_flight_atto[at]
         changed = self.hot[lane.index][GATE] ^ gate
-        self.hot[lane.index] = lane.row(gate, room_atto * ROOM_MARGIN)
+        row = lane.row(gate, room_atto * ROOM_MARGIN)
+        self.hot[lane.index] = row
+        PACKED.pack_into(self.packed, lane.index * PACKED.size, *row)
         if changed:
             for bit in gates.BARRING:
                 if changed & bit:
