@@ -49,19 +49,22 @@ def read_json(data: bytes | str) -> Any:
 
 def plain(value: Any) -> Any:
     """Return a dataclass, tuple, bytes, string or integer as plain JSON values."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool:
+        return value
+    if kind is bytes:
+        return "0x" + value.hex()
+    if kind is tuple or kind is list:
+        return [plain(item) for item in value]
+    if kind is dict:
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, Message):
         return value.to_json()
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: plain(getattr(value, name)) for name in _names(type(value))}
-    if isinstance(value, (str, int)):
-        return value if isinstance(value, (str, bool)) else int(value)
-    raise TypeError(f"{type(value).__name__} has no canonical form")
+    if dataclasses.is_dataclass(kind):
+        return {name: plain(getattr(value, name)) for name in _names(kind)}
+    if isinstance(value, int):
+        return int(value)
+    raise TypeError(f"{kind.__name__} has no canonical form")
 
 
 def build(kind: type[T], value: Any, path: str = "") -> T:
