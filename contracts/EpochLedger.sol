@@ -107,15 +107,16 @@ contract EpochLedger is EpochClock, EIP712, ReentrancyGuardTransient {
 
     /// @dev Checks order and sums of the leaves, keeps the sums and returns the root.
     function _takeLeaves(Report calldata report, Record storage record_) private returns (bytes32) {
-        uint256 count = report.leaves.length;
-        bytes32[] memory nodes = new bytes32[](count);
+        Leaf[] calldata leaves = report.leaves;
+        bytes32[] memory nodes = new bytes32[](leaves.length);
         address before;
         uint256 fees;
         uint256 incentive;
-        for (uint256 i = 0; i < count; ++i) {
-            Leaf calldata leaf = report.leaves[i];
-            if (leaf.provider <= before) revert LeavesNotAscending(before, leaf.provider);
-            before = leaf.provider;
+        for (uint256 i = 0; i < nodes.length; ++i) {
+            Leaf calldata leaf = leaves[i];
+            address provider = leaf.provider;
+            if (provider <= before) revert LeavesNotAscending(before, provider);
+            before = provider;
             fees += leaf.cumulativeFees;
             incentive += leaf.cumulativeIncentive;
             nodes[i] = Leaves.hash(address(this), report.epoch, leaf);

@@ -31,8 +31,8 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
 
     /// @dev `thawing <= balance` always. Cap points have strictly ascending epochs; at most the last lies in the future.
     struct Customer {
-        uint256 balance;
-        uint256 thawing;
+        uint128 balance;
+        uint128 thawing;
         uint64 thawedAt;
         bool listed;
         CapPoint[] caps;
@@ -107,7 +107,7 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
             _list.push(customer_);
         }
         uint256 balanceAfter = c.balance + amount;
-        c.balance = balanceAfter;
+        c.balance = balanceAfter.toUint128();
         totalBalances += amount;
         _paymentToken.pull(msg.sender, amount);
         emit Deposited(customer_, msg.sender, amount, balanceAfter);
@@ -132,9 +132,9 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
     function requestWithdrawal(uint128 amount) external {
         if (amount == 0) revert ZeroAmount();
         Customer storage c = _customers[msg.sender];
-        uint256 thawing = c.thawing + amount;
+        uint256 thawing = uint256(c.thawing) + amount;
         if (thawing > c.balance) revert WithdrawalAboveBalance(thawing, c.balance);
-        c.thawing = thawing;
+        c.thawing = thawing.toUint128();
         c.thawedAt = uint64(block.timestamp) + thawSeconds;
         emit WithdrawalRequested(msg.sender, amount, thawing, c.thawedAt);
     }
@@ -155,7 +155,7 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         if (amount == 0) revert NothingThawing(msg.sender);
         if (block.timestamp < c.thawedAt) revert StillThawing(c.thawedAt, block.timestamp);
         (c.thawing, c.thawedAt) = (0, 0);
-        c.balance -= amount;
+        c.balance -= amount.toUint128();
         totalBalances -= amount;
         emit Withdrawn(msg.sender, amount, c.balance);
         _paymentToken.safeTransfer(msg.sender, amount);
@@ -195,11 +195,12 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         Customer storage c = _customers[customer_];
         uint256 cap = _capAt(c.caps, epoch);
         if (amount > cap) revert ChargeAboveCap(customer_, amount, cap);
-        uint256 balance = c.balance;
+        (uint256 balance, uint256 thawing) = (c.balance, c.thawing);
         if (amount > balance) revert ChargeAboveBalance(customer_, amount, balance);
-        c.balance = balance - amount;
-        if (c.thawing > balance - amount) c.thawing = balance - amount;
-        emit Charged(customer_, epoch, amount, balance - amount);
+        balance -= amount;
+        c.balance = balance.toUint128();
+        c.thawing = Math.min(thawing, balance).toUint128();
+        emit Charged(customer_, epoch, amount, balance);
         return amount;
     }
 
@@ -208,7 +209,7 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         uint256 total;
         for (uint256 i = 0; i < credits.length; ++i) {
             Customer storage c = _customers[credits[i].customer];
-            uint256 amount = credits[i].amount;
+            uint128 amount = credits[i].amount;
             c.balance += amount;
             total += amount;
             emit Credited(credits[i].customer, credits[i].provider, amount, c.balance);
