@@ -74,7 +74,11 @@ class Handover:
             now = time.monotonic()
             ready = [number for number, due in self._due.items() if due <= now]
             for number in ready:
-                await self._try(number)
+                try:
+                    await self._try(number)
+                except Exception:
+                    log.exception("receipt_posting_failed", number=number)
+                    self._due[number] = time.monotonic() + _LONGEST_RETRY_S
             self._wake.clear()
             if not ready or not self._due:
                 wait = min(self._due.values()) - time.monotonic() if self._due else None

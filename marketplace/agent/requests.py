@@ -73,15 +73,20 @@ def read_request(route: str, raw: bytes, ticket: Ticket, model: OfferedModel) ->
     return EngineRequest(route, asked, streams, wants_usage, output)
 
 
-def input_may_exceed(raw: bytes, most: int) -> bool:
-    """Tell whether a body could hold more than `most` tokens; a short one needs no tokenizer to be let through."""
-    return len(raw) + _TEMPLATE_TOKENS > most
+def needs_counting(request: EngineRequest, raw: bytes, ticket: Ticket, model: OfferedModel) -> bool:
+    """Tell whether prompt and output together might not fit; a short body needs no tokenizer to be let through."""
+    most = len(raw) + _TEMPLATE_TOKENS
+    return most > ticket.max_input_tokens or most + request.output_per_choice > model.config.context_length
 
 
-def check_input(tokens: int, ticket: Ticket, model: OfferedModel) -> None:
-    """Refuse a prompt that does not fit the model or that the ticket does not pay for."""
+def fit(request: EngineRequest, tokens: int, ticket: Ticket, model: OfferedModel) -> None:
+    """Refuse a prompt of `tokens` that does not fit the model or that the ticket does not pay for; cut the output to
+    the rest.
+
+    Some engines refuse a request whose prompt and greatest output together exceed the context.
+    """
     context = model.config.context_length
-    most = min(ticket.max_input_tokens, context - 1)
+    most = min(ticket.max_input_tokens, context - 1 if request.generates else context)
     if tokens > most:
         raise Refused(
             400,
@@ -89,6 +94,8 @@ def check_input(tokens: int, ticket: Ticket, model: OfferedModel) -> None:
             f"the prompt has {tokens} tokens; this job allows {ticket.max_input_tokens} and the context is {context}",
             "messages",
         )
+    if request.generates:
+        request.body["max_tokens"] = min(request.output_per_choice, context - tokens)
 
 
 def _flag(body: dict[str, Any], name: str) -> bool:

@@ -28,7 +28,7 @@ from marketplace.agent.metrics import AgentMetrics
 from marketplace.agent.offer import Offer
 from marketplace.agent.receipts import ReceiptJournal
 from marketplace.agent.refusals import Refused
-from marketplace.agent.requests import EngineRequest, check_input, input_may_exceed, read_request
+from marketplace.agent.requests import EngineRequest, fit, needs_counting, read_request
 from marketplace.agent.tickets import AcceptedTicket, TicketRules, check_ticket
 from marketplace.agent.used import UsedTickets
 
@@ -172,12 +172,11 @@ class AgentServer:
                 self._idle.set()
 
     async def _check_input(self, request: EngineRequest, raw: bytes, accepted: AcceptedTicket) -> None:
-        most = min(accepted.ticket.max_input_tokens, accepted.model.config.context_length - 1)
-        if not input_may_exceed(raw, most):
+        if not needs_counting(request, raw, accepted.ticket, accepted.model):
             return
         tokens = await self._parts.engine.count_input(request.route, request.body)
         if tokens is not None:
-            check_input(tokens, accepted.ticket, accepted.model)
+            fit(request, tokens, accepted.ticket, accepted.model)
 
     async def _attempt(
         self, request: EngineRequest, accepted: AcceptedTicket, separator: bytes, receive: Receive, send: Send

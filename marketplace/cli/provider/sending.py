@@ -60,7 +60,7 @@ async def carry_out(
     async with session.sender(chain, signer) as sender:
         if manner.dry_run:
             simulated = await sender.simulate(steps[0].call)
-            planned = [{"step": step.title, "call": str(step.call)} for step in steps]
+            planned: list[dict[str, Any]] = [{"step": step.title, "call": str(step.call)} for step in steps]
             planned[0] |= {"gas": simulated.gas, "fee_wei": simulated.fee_wei}
             _show(deed, numbers, {"dry_run": True, "steps": planned}, manner.as_json)
             return planned

@@ -164,7 +164,7 @@ def check_receipt(
 ) -> Receipt:
     """Check signature, identity, digests and charge arithmetic of a receipt."""
     ticket = call.ticket
-    assert receipt.signed_by(DOMAIN.separator(), signature) == signer.address
+    assert receipt.signed_by(call.domain.separator(), signature) == signer.address
     assert (receipt.job, receipt.attempt, receipt.provider, receipt.model) == (
         ticket.job,
         ticket.attempt,

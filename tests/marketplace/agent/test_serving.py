@@ -83,6 +83,13 @@ async def test_output_is_cut_to_the_ticket_whatever_the_caller_asks(agent):
     assert receipt.output_tokens == 7
 
 
+async def test_output_is_cut_to_what_the_context_leaves(agent):
+    call = make_call(agent.offer, chat("word " * 440, max_tokens=60, ignore_eos=True), max_input_tokens=500)
+    answer = await agent.post(call)
+    receipt = check_receipt(*header_receipt(answer), call, answer.content)
+    assert receipt.input_tokens > 452 and receipt.input_tokens + receipt.output_tokens == 512
+
+
 async def test_embeddings_are_served_and_charged_for_input_alone(tmp_path, gateway):
     async with AsyncExitStack() as stack:
         path = write_provider_file(tmp_path, features=("chat", "embeddings"))
