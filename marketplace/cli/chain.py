@@ -49,18 +49,11 @@ async def open_sender(chain: Chain, signer: Signer, folder: Path) -> AsyncIterat
 
     It lies beside the keystore, so that a retried command never pays twice.
     """
-    from contracts.outbox import FileOutbox
+    from contracts.file_outbox import FileOutbox
     from contracts.transactions import Sender
 
-    path = outbox_path(folder, signer.address, chain.chain_id)
-    outbox = FileOutbox.open(path, sender=signer.address, chain_key=chain.key)
+    outbox = FileOutbox.open(folder, sender=signer.address, chain_key=chain.key)
     try:
         yield Sender(chain, signer, outbox)
     finally:
         await outbox.close()
-
-
-def outbox_path(folder: Path, sender: str, chain_id: int) -> Path:
-    """Return where the outbox of one key on one chain lies; its folder is made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"outbox-{sender[2:10]}-{chain_id}.jsonl"

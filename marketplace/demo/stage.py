@@ -17,7 +17,7 @@ from contracts.chain import Chain, Finality
 from contracts.deployment import Deployment
 from contracts.devnet import Devnet
 from contracts.epochs import Epochs
-from contracts.outbox import FileOutbox
+from contracts.file_outbox import FileOutbox
 from contracts.tokens import Token
 from contracts.transactions import Sender
 from marketplace.demo.cast import MODEL, Cast, Person, common_env, hire, provider_file
@@ -87,7 +87,7 @@ class Stage:
         deployment = Deployment.read(self.deployment_path)
         self.chain = await Chain.connect([self.devnet.url], deployment, finality=Finality.finalized())
         self.outbox = FileOutbox.open(
-            self.folder / "deployer-outbox.jsonl", sender=self.cast.deployer.address, chain_key=self.chain.key
+            self.cast.deployer.folder, sender=self.cast.deployer.address, chain_key=self.chain.key
         )
 
     async def send(self, intents: dict[str, Call]) -> None:

@@ -15,7 +15,7 @@ import uvicorn
 
 from contracts.chain import Chain
 from contracts.epochs import Epochs
-from contracts.outbox import FileOutbox
+from contracts.file_outbox import FileOutbox
 from contracts.signing import Signer
 from contracts.transactions import Sender
 from contracts.types import Timing
@@ -63,8 +63,7 @@ async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -
     road = CheckedRoad(Upstream(options.devnet), options.devnet)
     at = options.evidence
     source: Any = HttpSource(at) if at.startswith(("http://", "https://")) else FolderStore(Path(at))
-    path = options.folder / f"outbox-{chain.chain_id}.jsonl"
-    outbox = FileOutbox.open(path, sender=signer.address, chain_key=chain.key)
+    outbox = FileOutbox.open(options.folder, sender=signer.address, chain_key=chain.key)
     sender = Sender(chain, signer, outbox)
     surroundings = ChainAndGateway(chain, sender, timing, gap_slots, options.gateway, options.api_key, road)
     verifier = Verifier(signer, master, MeasurementStore(options.folder / "measurements"), surroundings, road, canaries)
