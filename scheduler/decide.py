@@ -97,6 +97,8 @@ def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | 
     tuition = policy.tuition_ppm / PPM
     chosen, costs = choose(rows, numbers, mask, hits, newcomer_turn, tuition)
     if chosen < 0:
+        if pool.is_beyond(job):
+            return refuse(state, job, pool, now_ms)
         rows, mask = _widen(state, pool, numbers, mask, hits, spin)
         chosen, costs = choose(rows, numbers, mask, hits, False, tuition)
         newcomer_turn = False

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from scheduler.sampling import AliasTable, build_alias_table
-from scheduler.types import Demand, Offer
+from scheduler.types import Demand, Job, Offer
 
 STATIC_RULES = ("model", "jailed", "context", "features", "region", "price")
 POOLS_LIMIT = 1_024
@@ -32,6 +32,13 @@ class Pool(NamedTuple):
     newcomers: tuple[int, ...]
     table: AliasTable | None
     excluded: dict[str, int]
+    least_in_atto: int
+    least_out_atto: int
+
+    def is_beyond(self, job: Job) -> bool:
+        """Tell from the lowest prices alone that the job's budget cannot pay any lane of the pool at the worst."""
+        worst_atto = job.input_tokens * self.least_in_atto + job.max_output_tokens * self.least_out_atto
+        return worst_atto > job.budget_atto
 
 
 def in_region(wanted: str, region: str) -> bool:
@@ -186,6 +193,8 @@ class Eligibility:
             newcomers=newcomers if len(newcomers) < len(lanes) else (),
             table=build_alias_table(lanes, [self._weigh(lane) for lane in lanes]) if sampled else None,
             excluded=excluded,
+            least_in_atto=min((self._offers[lane].price_in_atto for lane in lanes), default=0),
+            least_out_atto=min((self._offers[lane].price_out_atto for lane in lanes), default=0),
         )
 
 

@@ -92,7 +92,7 @@ def _priced(lane: Lane, decision: Decision | Refusal) -> Reason | None:
 
 def _gated(state: MarketState, lane: Lane, job: Job, now_ms: float) -> Reason | None:
     gate = lane.compute_gate(now_ms, state.policy)
-    provider, running = lane.offer.provider, max(lane.running, lane.reported_running)
+    provider, running = lane.offer.provider, lane.load()[0]
     if gate & FULL:
         return Reason(provider, NAMES[FULL], lane.offer.slots + state.policy.queue_allowance - 1, running)
     if gate & OPEN or (gate & TRIAL and not job.service.filler):

@@ -7,6 +7,8 @@ load may raise what is priced, never lower it, and is forgotten after a while.
 
 from __future__ import annotations
 
+from math import inf
+
 from scheduler.breaker import Breaker
 from scheduler.cost import Row
 from scheduler.gates import FULL, HALF, NEWCOMER, QUARTER, REFUSED, SHARE, WITHDRAWN
@@ -30,8 +32,7 @@ class Lane:
     __slots__ = (
         "breaker", "capacity", "index", "job_ms", "kv_tokens", "last_itl_ms", "last_ttft_ms", "latency",
         "observations", "offer", "over_share", "provider_index", "queued_tokens", "refused_until_ms", "reliability",
-        "reported_kv_tokens", "reported_queued_tokens", "reported_running", "reported_until_ms", "running", "wake_ms",
-        "withdrawn",
+        "reported", "reported_until_ms", "running", "wake_ms", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, index: int, provider_index: int, offer: Offer, policy: Policy) -> None:
@@ -43,17 +44,15 @@ class Lane:
         self.running = 0
         self.queued_tokens = 0.0
         self.kv_tokens = 0.0
-        self.reported_running = 0
-        self.reported_queued_tokens = 0.0
-        self.reported_kv_tokens = 0.0
-        self.reported_until_ms = float("-inf")
-        self.refused_until_ms = float("-inf")
+        self.reported: tuple[int, float, float] | None = None
+        self.reported_until_ms = -inf
+        self.refused_until_ms = -inf
         self.observations = 0
         self.over_share = False
         self.withdrawn = False
-        self.wake_ms = float("inf")
-        self.last_ttft_ms = float("-inf")
-        self.last_itl_ms = float("-inf")
+        self.wake_ms = inf
+        self.last_ttft_ms = -inf
+        self.last_itl_ms = -inf
         self._start_model(policy)
 
     def _start_model(self, policy: Policy) -> None:
@@ -92,11 +91,10 @@ class Lane:
 
     def load(self) -> tuple[int, float, float]:
         """Return (running, queued tokens, kv tokens): own counts, raised by a fresh report."""
-        return (
-            max(self.running, self.reported_running),
-            max(self.queued_tokens, self.reported_queued_tokens),
-            max(self.kv_tokens, self.reported_kv_tokens),
-        )
+        if self.reported is None:
+            return self.running, self.queued_tokens, self.kv_tokens
+        running, queued_tokens, kv_tokens = self.reported
+        return max(self.running, running), max(self.queued_tokens, queued_tokens), max(self.kv_tokens, kv_tokens)
 
     def slot_wait_ms(self, running: int) -> float:
         """Estimate the wait of one more job for a slot: jobs ahead of it beyond the slots, at the lane's pace."""
@@ -106,7 +104,9 @@ class Lane:
     def compute_gate(self, now_ms: float, policy: Policy) -> int:
         """Return the gate bits of this moment."""
         gate = self.breaker.gate(now_ms)
-        if max(self.running, self.reported_running) >= max(1, self.offer.slots) + policy.queue_allowance:
+        offer = self.offer
+        running = self.running if self.reported is None else max(self.running, self.reported[0])
+        if running >= (offer.slots or 1) + policy.queue_allowance:
             gate |= FULL
         if now_ms < self.refused_until_ms:
             gate |= REFUSED
@@ -114,24 +114,27 @@ class Lane:
             gate |= SHARE
         if self.withdrawn:
             gate |= WITHDRAWN
-        if self.offer.weight_ppm < PPM:
-            gate |= HALF if self.offer.weight_ppm >= PPM // 2 else QUARTER
-        if self.is_newcomer(policy):
+        if offer.weight_ppm < PPM:
+            gate |= HALF if offer.weight_ppm >= PPM // 2 else QUARTER
+        if offer.observations + self.observations < policy.newcomer_observations:
             gate |= NEWCOMER
         return gate
 
     def next_turn_ms(self, now_ms: float, policy: Policy) -> float:
         """Return when the row changes by time alone, infinity if it does not."""
-        turns = [self.breaker.wake_ms(now_ms), self.reported_until_ms, self.refused_until_ms]
-        if self.over_share:
-            turns.append(now_ms + policy.share_recheck_ms)
-        return min((turn for turn in turns if turn is not None and turn > now_ms), default=float("inf"))
+        turn_ms = now_ms + policy.share_recheck_ms if self.over_share else inf
+        if self.reported is not None:
+            turn_ms = min(turn_ms, self.reported_until_ms)
+        if now_ms < self.refused_until_ms:
+            turn_ms = min(turn_ms, self.refused_until_ms)
+        if self.breaker.is_open:
+            turn_ms = min(turn_ms, self.breaker.wake_ms(now_ms) or inf)
+        return turn_ms
 
     def expire(self, now_ms: float) -> None:
         """Forget a report that is past its time."""
         if self.reported_until_ms <= now_ms:
-            self.reported_running = 0
-            self.reported_queued_tokens = self.reported_kv_tokens = 0.0
+            self.reported = None
 
     def row(self, gate: int, room_atto: float) -> Row:
         """Return the numbers to price one more job by; see `scheduler.cost` for the order."""

@@ -114,11 +114,13 @@ class LatencyModel:
                 PRIOR_SAMPLES,
             )
         )
+        # A lane of one slot still needs typical inputs that tell a sequence from the constant.
+        crowd = float(max(slots, 4))
         self.itl = Quantity(
             Regression(
                 (prior.a_ms, prior.b_ms, prior.c_ms / KV_SCALE),
                 (prior.a_floor_ms, 0.0, 0.0),
-                [(1.0, n, n * kv) for n in (1.0, (1.0 + slots) / 2, float(slots)) for kv in (0.5, 2.0)],
+                [(1.0, n, n * kv) for n in (1.0, (1.0 + crowd) / 2, crowd) for kv in (0.5, 2.0)],
                 PRIOR_SAMPLES,
             )
         )

@@ -39,7 +39,7 @@ class Policy:
     refusal_hold_ms: float = 1_000.0
     pin_ttl_ms: float = 300_000.0
     pins_limit: int = 100_000
-    learn_gap_ms: float = 20.0
+    learn_gap_ms: float = 50.0
     home_region: str = ""
     rtt_home_ms: float = 5.0
     rtt_away_ms: float = 80.0

@@ -36,24 +36,34 @@ def refuse(state: MarketState, job: Job, pool: Pool, now_ms: float) -> Refusal:
         if barred:
             counts[NAMES[bit]] = counts.get(NAMES[bit], 0) + barred.bit_count()
             remaining &= ~barred
-    left = lanes_of(remaining)
-    over_budget = 0
-    for lane in left:
+    left = remaining.bit_count()
+    beyond = pool.is_beyond(job)
+    over_budget = left if beyond else 0
+    for lane in () if beyond else lanes_of(remaining):
         row = state.hot[lane]
         worst_atto = job.input_tokens * row[PRICE_IN] + job.max_output_tokens * row[PRICE_OUT]
         over_budget += worst_atto > job.budget_atto and worst_atto <= row[ROOM]
     if over_budget:
         counts["budget"] = over_budget
-    if len(left) > over_budget:
-        counts["stake_ceiling"] = len(left) - over_budget
-    waits = [_free_in_ms(state, lane, now_ms) for lane in pool.lanes[:LANES_ASKED]]
+    if left > over_budget:
+        counts["stake_ceiling"] = left - over_budget
     changing = {rule: count for rule, count in counts.items() if rule not in static}
     rule = max(changing, key=changing.__getitem__)
-    retryable = any(name != "budget" for name in changing)
-    wait_ms = min(waits, default=inf)
-    if wait_ms == inf:
-        wait_ms = float(LEAST_WAIT_MS)
-    return Refusal(job.id, rule, counts, max(LEAST_WAIT_MS, round(wait_ms)) if retryable else 0, retryable)
+    waits = [_free_in_ms(state, lane, now_ms) for lane in _first_lanes(pool.bits & ~remaining or pool.bits)]
+    wait_ms = min(waits)
+    if wait_ms == inf or set(changing) == {"budget"}:
+        return Refusal(job.id, rule, counts, 0, False)
+    return Refusal(job.id, rule, counts, max(LEAST_WAIT_MS, round(wait_ms)), True)
+
+
+def _first_lanes(bits: int) -> list[int]:
+    """Return the lowest lanes of a bitset, as many as are asked for their wait."""
+    lanes: list[int] = []
+    while bits and len(lanes) < LANES_ASKED:
+        low = bits & -bits
+        lanes.append(low.bit_length() - 1)
+        bits ^= low
+    return lanes
 
 
 def _dominant_static(counts: dict[str, int]) -> str:
@@ -63,9 +73,12 @@ def _dominant_static(counts: dict[str, int]) -> str:
 
 
 def _free_in_ms(state: MarketState, at: int, now_ms: float) -> float:
-    """Estimate when a lane may take one more job: its next job's end, or the end of its bar, whichever is later."""
+    """Estimate when a lane may take one more job: its next job's end, or the end of its bar, whichever is later.
+
+    Infinity for an idle lane that no gate bars: it lacks bond or is too dear for the job, and no wait changes that.
+    """
     lane = state.lanes[at]
-    running = max(lane.running, lane.reported_running)
+    running = lane.load()[0]
     busy_ms = lane.job_ms / running if running else 0.0
     bar_ms = max(lane.breaker.wake_ms(now_ms) or now_ms, lane.refused_until_ms) - now_ms
     if lane.withdrawn or (not running and bar_ms <= 0.0):

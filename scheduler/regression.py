@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LASTING = 0.01
+RIDGE = 1e-6
 
 
 class Regression:
@@ -33,6 +34,9 @@ class Regression:
         self._surplus = [max(0.0, p - f) for p, f in zip(prior, floor, strict=True)]
         weight = worth / len(typical)
         self._prior = [[weight * sum(x[i] * x[j] for x in typical) for j in range(size)] for i in range(size)]
+        for i in range(size):
+            # However alike the typical inputs are, every coefficient is held a little by itself.
+            self._prior[i][i] *= 1.0 + RIDGE
         self._moments = [row[:] for row in self._prior]
         self._sums = [sum(m * s for m, s in zip(row, self._surplus, strict=True)) for row in self._prior]
         self.theta = [f + s for f, s in zip(self._floor, self._surplus, strict=True)]

@@ -27,6 +27,9 @@ LEAST_TOKENS_FOR_ITL = 4
 ROOM_MARGIN = 1.0 - 1e-12
 """Rows compare floats; the margin keeps a rounded comparison from admitting what the exact one in `reserve` refuses."""
 
+REPORT_MOST = 10**9
+"""Reports are strangers' numbers; beyond this they say nothing more, and infinity has no place in a log."""
+
 STATIC_FIELDS = ("context_length", "features", "region", "price_in_atto", "price_out_atto", "jailed")
 
 
@@ -290,9 +293,7 @@ class MarketState:
     ) -> None:
         """Take a provider's word on its own load: it may raise what is priced, never lower it below our own counts."""
         lane = self.lane(provider, model)
-        lane.reported_running = max(0, running)
-        lane.reported_queued_tokens = max(0.0, queued_tokens)
-        lane.reported_kv_tokens = max(0.0, kv_tokens)
+        lane.reported = (min(running, REPORT_MOST), min(queued_tokens, REPORT_MOST), min(kv_tokens, REPORT_MOST))
         lane.reported_until_ms = now_ms + self.policy.report_ttl_ms
         self._refresh(lane, now_ms)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 PPM = 1_000_000
 
@@ -141,8 +142,7 @@ class Outcome:
     itl_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """A job's claim on a provider, from before the send to its one release. Prices are those the ticket must carry."""
 
     number: int

@@ -51,11 +51,11 @@ def expected_cost(state: MarketState, provider: str, job: Job) -> float:
     """Compute J from the models and counters, by the formula of the design and not by rows."""
     lane = state.lane(provider, job.demand.model)
     offer, service, latency = lane.offer, job.service, lane.latency
-    running = max(lane.running, lane.reported_running)
-    ttft = latency.ttft_ms(max(lane.queued_tokens, lane.reported_queued_tokens) + job.input_tokens)
+    running, queued_tokens, kv_tokens = lane.load()
+    ttft = latency.ttft_ms(queued_tokens + job.input_tokens)
     if running >= offer.slots:
         ttft += (running - offer.slots + 1) * lane.job_ms / offer.slots
-    kv = max(lane.kv_tokens, lane.reported_kv_tokens) + job.input_tokens + job.expected_output_tokens / 2
+    kv = kv_tokens + job.input_tokens + job.expected_output_tokens / 2
     itl = latency.itl_ms(running + 1, kv)
     on_time = 1 / (1 + exp(1.702 / latency.ttft.sigma * (1 - service.slo_ttft_ms / ttft)))
     on_pace = 1 / (1 + exp(1.702 / latency.itl.sigma * (1 - service.slo_itl_us / 1000 / itl)))

@@ -158,6 +158,21 @@ def test_inputs_that_never_vary_leave_the_model_finite() -> None:
     assert model.itl_ms(1, 600) == pytest.approx(12.0, rel=0.02)
 
 
+@pytest.mark.parametrize("slots", [1, 2, 64])
+def test_a_lane_of_any_number_of_slots_learns_its_pace(slots: int) -> None:
+    model = LatencyModel(latency_prior("CPU", 1, 135), slots, 1.0)
+    for _ in range(300):
+        model.learn_itl(1, 600, 12.0)
+    assert model.itl_ms(1, 600) == pytest.approx(12.0, rel=0.02)
+
+
+def test_typical_inputs_that_are_all_alike_do_not_break_a_fit() -> None:
+    fit = Regression((1.0, 1.0), (0.0, 0.0), [(1.0, 1.0)], 20.0)
+    for _ in range(200):
+        fit.observe((1.0, 1.0), 10.0, 0.9)
+    assert sum(fit.theta) == pytest.approx(10.0, rel=0.03)
+
+
 def test_round_trips_are_learned_apart_from_the_machine() -> None:
     model = fresh()
     before = model.overhead_ms

@@ -55,6 +55,20 @@ def test_the_bond_is_a_ceiling_on_value_in_flight() -> None:
     assert decided(state, make_job(), now_ms=1.0).provider == address(0)
 
 
+def test_a_bond_too_small_for_the_job_is_refused_for_good_and_a_used_one_for_a_while() -> None:
+    state = make_market([make_offer(stake_free_atto=BOND)])
+    job = make_job(max_output_tokens=5_000)
+    assert (refused(state, job).rule, refused(state, job).retryable, refused(state, job).wait_ms) == (
+        "stake_ceiling",
+        False,
+        0,
+    )
+    for number in range(2):
+        state.reserve(decided(state, make_job(number)), 0.0)
+    refusal = refused(state, make_job())
+    assert refusal.retryable and refusal.wait_ms > 0
+
+
 def test_kappa_scales_the_ceiling() -> None:
     state = make_market([make_offer(stake_free_atto=BOND)], Policy(kappa_ppm=500_000))
     state.reserve(decided(state, make_job()), 0.0)
