@@ -1,8 +1,8 @@
 """Judge a provider's receipt before it becomes a charge, and sign what the gateway saw.
 
-A receipt is accepted when the provider's own key signed it, it speaks of this ticket, its tokens lie within what was ordered
-and within what was delivered, its charge follows from them, and its digest is of the bytes that came. Anything else is
-refused with its reason; the attempt is then the provider's error and costs the customer nothing.
+A receipt is accepted when the provider's own key signed it, it speaks of this ticket, its tokens lie within what was
+ordered and within what was delivered, its charge follows from them, and its digest is of the bytes that came.
+Anything else is refused with its reason; the attempt is then the provider's error and costs the customer nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class ReceiptRefused(BondedError):
 class Delivered:
     """What the gateway knows about an answer; None where it did not see it.
 
-    `text_bound`: upper bound on output tokens in the bytes that came. `usage`: (input, output) tokens as shown to the customer.
+    `text_bound`: upper bound on output tokens in the bytes that came. `usage`: (input, output) tokens as shown to the
+    customer.
     """
 
     response_digest: bytes | None = None
@@ -76,7 +77,10 @@ def read_receipt_header(value: bytes) -> tuple[Receipt, bytes]:
 def check_receipt(
     ticket: Ticket, receipt: Receipt, signature: bytes, signers: Collection[str], separator: bytes, delivered: Delivered
 ) -> None:
-    """Raise ReceiptRefused unless the receipt may be accepted for this ticket. `signers`: keys the provider may sign with."""
+    """Raise ReceiptRefused unless the receipt may be accepted for this ticket.
+
+    `signers` are the keys the provider may sign with.
+    """
     for name in ("job", "attempt", "provider", "model", "request_digest"):
         if getattr(receipt, name) != getattr(ticket, name):
             raise ReceiptRefused(f"{name} differs from the ticket's")

@@ -1,13 +1,14 @@
 """Decide where the gateway may connect: the address rules for endpoints that strangers registered.
 
-A provider's endpoint is a text on chain. It is taken apart by a strict rule of our own, its name is resolved once, every
-answer is judged, and the connection goes to a judged address: a name that resolves to a public and a private address is
-refused, and a second resolution cannot change the verdict. The table is IANA's two special-purpose registries, the
-multicast and reserved blocks, and everything outside 2000::/3. `ipaddress.is_global` is not used: on Python 3.11.7 it calls
-192.0.0.8, 64:ff9b::/96, 2002::/16, fec0::/10 and others global (CVE-2024-4032).
+A provider's endpoint is a text on chain. It is taken apart by a strict rule of our own, its name is resolved once,
+every answer is judged, and the connection goes to a judged address: a name that resolves to a public and a private
+address is refused, and a second resolution cannot change the verdict. The table is IANA's two special-purpose
+registries, the multicast and reserved blocks, and everything outside 2000::/3. `ipaddress.is_global` is not used: on
+Python 3.11.7 it calls 192.0.0.8, 64:ff9b::/96, 2002::/16, fec0::/10 and others global (CVE-2024-4032).
 
-Addresses that carry an IPv4 address inside (mapped, compatible, NAT64, 6to4, Teredo) are refused whatever they carry: no
-provider needs to be reached through a translator, and the one that was asked for may lead back into our own network.
+Addresses that carry an IPv4 address inside (mapped, compatible, NAT64, 6to4, Teredo) are refused whatever they carry:
+no provider needs to be reached through a translator, and the one that was asked for may lead back into our own
+network.
 """
 
 from __future__ import annotations
@@ -83,7 +84,10 @@ _LOWEST_FREE_PORT = 1024
 
 
 class AddressRefused(BondedError):
-    """The gateway does not connect there; the message names the address and the rule. Register a public https endpoint."""
+    """The gateway does not connect there.
+
+    The message names the address and the rule. Register a public https endpoint.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +189,10 @@ def special_range(address: str) -> str | None:
 
 
 def embedded_ipv4(number: int) -> int | None:
-    """Return the IPv4 address that an IPv6 address carries: mapped, compatible, NAT64, 6to4 or Teredo; None if it carries none."""
+    """Return the IPv4 address that an IPv6 address carries: mapped, compatible, NAT64, 6to4 or Teredo.
+
+    None if it carries none.
+    """
     high = number >> 32
     if high == 0xFFFF or (high == 0 and number > 1) or high == 0x64FF9B << 64:
         return number & 0xFFFFFFFF
@@ -199,7 +206,10 @@ def embedded_ipv4(number: int) -> int | None:
 
 
 def check_address(address: str, devnet: bool = False) -> str:
-    """Return the address if the gateway may connect to it; raises AddressRefused. On a devnet loopback is open, nothing else."""
+    """Return the address if the gateway may connect to it.
+
+    Raises AddressRefused. On a devnet loopback is open, nothing else.
+    """
     reason = special_range(address)
     if reason is None or (devnet and reason == "loopback"):
         return address
@@ -213,7 +223,10 @@ async def resolve_by_system(host: str, port: int) -> list[str]:
 
 
 async def checked_addresses(endpoint: Endpoint, resolve: Resolver, devnet: bool = False) -> list[str]:
-    """Resolve an endpoint once and return its addresses, all of them judged; raises AddressRefused if one is not public."""
+    """Resolve an endpoint once and return its addresses, all of them judged.
+
+    Raises AddressRefused if one is not public.
+    """
     try:
         literal = str(ipaddress.ip_address(endpoint.host))
     except ValueError:

@@ -1,10 +1,9 @@
-"""The gateway as one ASGI application: inference routes and their neighbours here, everything else in the control API."""
+"""The gateway as one ASGI application: inference and its neighbours here, everything else in the control API."""
 
 from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from marketplace.gateway.asgi import (
     AsgiApp,
@@ -98,7 +97,7 @@ class GatewayApp:
         if self.inference.draining:
             raise shutting_down()
         headers = dict(scope["headers"])
-        account: Any = self.inference.authenticate(headers)
+        account = self.inference.authenticate(headers)
         body = await read_json(receive, headers, _PAPER_BYTES_MOST)
         await answer_json(send, give_tickets(self.desk, self.directory, account.customer, body))
 

@@ -26,9 +26,10 @@ class Disconnected(Exception):
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int) -> bytes:
-    """Return the request's body; raises ApiError 413 for one above `most` bytes, of which no more than `most` is ever kept.
+    """Return the request's body; raises ApiError 413 for one above `most` bytes.
 
-    What is too large is read on and thrown away up to a bound, so that the client gets to read the answer.
+    No more than `most` bytes are ever kept. What is too large is read on and thrown away up to a
+    bound, so that the client gets to read the answer.
     """
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise ApiError(415, "unsupported_encoding", "Send the body without content-encoding.")
@@ -87,8 +88,8 @@ async def answer_error(send: Send, error: ApiError, more: Headers = []) -> None:
 class AsgiSink:
     """The customer's side of an answer over ASGI. `blocked` is set while the customer does not take what was written.
 
-    A stream that breaks off is left incomplete: the server then closes the connection without the body's end, and every HTTP
-    client notices.
+    A stream that breaks off is left incomplete: the server then closes the connection without the body's end, and
+    every HTTP client notices.
     """
 
     __slots__ = ("_chunk", "_headers", "_send", "blocked", "broken", "status", "writes")
@@ -129,7 +130,10 @@ class AsgiSink:
 
 
 class Stalled:
-    """Give up on customers who do not read: a sweep notes who is blocked, the second sweep in a row at the same byte ends it."""
+    """Give up on customers who do not read.
+
+    A sweep notes who is blocked; whoever is found blocked at the same write by the next sweep is ended.
+    """
 
     def __init__(self) -> None:
         self._active: dict[asyncio.Task[Any], tuple[AsgiSink, Callable[[], None]]] = {}

@@ -1,11 +1,13 @@
-"""One connection to a provider: HTTP/1.1 parsed by httptools, every size and time bounded, nothing of its framing passed on.
+"""One connection to a provider: HTTP/1.1 by httptools, every size and time bounded, its framing never passed on.
 
-The other side is a stranger. A response is given up, and the connection with it, when it is not HTTP/1.1, has no clear length
-(neither Content-Length nor plain chunked), both lengths, a coded body, too many or too large headers, an upgrade, a flood of
-interim answers, a body above its cap, or when a byte comes that nobody asked for. Such a connection is never used again.
+The other side is a stranger. A response is given up, and the connection with it, when it is not HTTP/1.1, has no
+clear length (neither Content-Length nor plain chunked), both lengths, a coded body, too many or too large headers, an
+upgrade, a flood of interim answers, a body above its cap, or when a byte comes that nobody asked for. Such a
+connection is never used again.
 
-A `Connection` runs one exchange at a time: `send`, then `head`, then `read` until it returns b"". `read` returns whatever has
-come since; when the caller is slow, reading from the socket is paused. `abort` closes the socket at once.
+A `Connection` runs one exchange at a time: `send`, then `head`, then `read` until it returns b"". `read` returns
+whatever has come since; when the caller is slow, reading from the socket is paused. `abort` closes the socket at
+once.
 """
 
 from __future__ import annotations
@@ -54,7 +56,10 @@ class UpstreamFailed(BondedError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one exchange; seconds and bytes. A gap counts only while the gateway is waiting, not while the customer is."""
+    """Bounds on one exchange, in seconds and bytes.
+
+    A gap counts only while the gateway is waiting, not while the customer is.
+    """
 
     first_byte_s: float = 60.0
     gap_s: float = 30.0
@@ -132,7 +137,7 @@ class Connection(asyncio.Protocol):
         return self.status
 
     async def read(self) -> bytes:
-        """Return the body bytes that have come since, waiting for at least one; b"" at the end. Raises UpstreamFailed."""
+        """Return the body bytes that have come since, b"" at the end; waits for some. Raises UpstreamFailed."""
         while not self._chunks:
             if self._failure is not None:
                 raise self._failure
@@ -164,8 +169,8 @@ class Connection(asyncio.Protocol):
     def finish(self) -> None:
         """Leave the exchange after its last useful byte.
 
-        A complete response frees the connection. One that lacks only its framing's end gets a moment for that; anything else
-        closes it. Idempotent.
+        A complete response frees the connection. One that lacks only its framing's end gets a moment for that;
+        anything else closes it. Idempotent.
         """
         if not self._busy:
             return

@@ -1,4 +1,4 @@
-"""What serving a request takes: the parts behind it (`Desk`), the customer before it (`Sink`), and the job itself (`Run`)."""
+"""What serving takes: the parts behind it (`Desk`), the customer before it (`Sink`), the job itself (`Run`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from contracts.types import Timing
+from marketplace.accounts import Accounts, Hold
 from marketplace.gateway.acceptance import Witness
 from marketplace.gateway.connection import Connection
 from marketplace.gateway.inquiry import Inquiry
@@ -41,13 +42,16 @@ class Sink(Protocol):
 class Patience:
     """How long the gateway waits (seconds) and how much it takes.
 
-    A stream may have `events_per_token` events for each token ordered and `events_spare` more. A ticket must be used within
-    `ticket_s`; a receipt that is posted may come until `receipt_s` after that and the longest answer.
+    A gap may last `gap_times_itl` times the expected one, but at least `gap_floor_s`. An answer that is not streamed
+    may take `first_byte_s` and `pace_times_itl` times the expected gap for each token ordered. A stream may have
+    `events_per_token` events for each token ordered and `events_spare` more. A ticket must be used within `ticket_s`;
+    a receipt that is posted may come until `receipt_s` after that and the longest answer.
     """
 
     first_byte_s: float = 30.0
     gap_floor_s: float = 2.0
     gap_times_itl: float = 20.0
+    pace_times_itl: float = 4.0
     total_s: float = 600.0
     body_most: int = 32 * 1024 * 1024
     events_per_token: int = 2
@@ -64,9 +68,12 @@ class Patience:
 
 @dataclass(slots=True)
 class Desk:
-    """Everything a request is served with; one per gateway. `clock` is unix time, `ticker` a monotonic clock, in seconds."""
+    """Everything a request is served with, one per gateway.
 
-    accounts: Any
+    `clock` is unix time, `ticker` a monotonic clock, in seconds.
+    """
+
+    accounts: Accounts
     matching: Matching
     upstream: Upstream
     witness: Witness
@@ -87,7 +94,8 @@ class Desk:
 class Run:
     """One job on its way: its hold, the connection that serves it, and whether the customer is still there.
 
-    `settled` says that the hold was posted, voided or handed to the open tickets; `started`, that the customer has bytes.
+    `settled` says that the hold was posted, voided or handed to the open tickets; `started`, that the customer has
+    bytes.
     """
 
     __slots__ = ("_connection", "customer", "hold", "inquiry", "job", "left", "salt", "settled", "sink", "started")
@@ -98,7 +106,7 @@ class Run:
         self.job = job
         self.sink = sink
         self.salt = new_salt()
-        self.hold: Any = None
+        self.hold: Hold
         self.settled = False
         self.started = False
         self.left = False

@@ -1,9 +1,10 @@
-"""Know the market: who is registered, where, on which terms — kept fresh in the background, never asked for on the request path.
+"""Know the market in the background: who is registered, where, on which terms.
 
-Every few seconds: the chain is read at one checkpoint; a provider whose endpoint or offer digest is new is asked for its offer
-through the checked client; the offer's bytes must hash to the digest on chain. What can be matched goes into the scheduler's
-market. When the chain cannot be read, everything stays as it was. When an agent cannot be reached, its last offer stays as
-long as the chain still names that offer; whether it serves is the breaker's business.
+Every few seconds: the chain is read at one checkpoint; a provider whose endpoint or offer digest is new is asked for
+its offer through the checked client; the offer's bytes must hash to the digest on chain. What can be matched goes
+into the scheduler's market. When the chain cannot be read, everything stays as it was. When an agent cannot be
+reached, its last offer stays as long as the chain still names that offer; whether it serves is the breaker's
+business.
 """
 
 from __future__ import annotations
@@ -149,7 +150,10 @@ class Directory:
                 self._log.warning("chain not read", error=str(error), age_s=round(self.age_s(), 1))
 
     async def refresh(self) -> None:
-        """Read the chain, fetch the offers that are missing, and tell the market; raises what the chain's reader raises."""
+        """Read the chain, fetch the offers that are missing, and tell the market.
+
+        Raises what the chain's reader raises.
+        """
         reading = await self._source.read()
         now = self._clock()
         entries: dict[str, Entry] = {}

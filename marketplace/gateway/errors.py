@@ -8,7 +8,10 @@ from marketplace.errors import BondedError
 
 
 class ApiError(BondedError):
-    """An answer other than the one wished for; `message` says what to do. `retry_after_ms` is set where waiting helps."""
+    """An answer other than the one wished for.
+
+    `message` says what to do. `retry_after_ms` is set where waiting helps.
+    """
 
     def __init__(
         self,
@@ -86,7 +89,7 @@ def context_too_long(tokens: int, context_length: int) -> ApiError:
     return ApiError(
         400,
         "context_length_exceeded",
-        f"This request needs about {tokens} tokens with its answer, and the longest context offered is {context_length}. "
+        f"This request needs about {tokens} tokens with its answer; the longest context offered is {context_length}. "
         "Shorten the messages or lower max_tokens.",
         param="messages",
     )

@@ -1,7 +1,7 @@
 """Answer the inference routes: check the key, read the body once, serve, and turn every refusal into OpenAI's shape.
 
-This is the hot path: no validation model, no database, no chain, one JSON parse. While the answer runs, a second task waits for
-the client's disconnect, because a server that only sends never learns of it.
+This is the hot path: no validation model, no database, no chain, one JSON parse. While the answer runs, a second task
+waits for the client's disconnect, because a server that only sends never learns of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 
-from marketplace.accounts import BalanceTooLow, CapReached, RevokedKey, UnknownKey
+from marketplace.accounts import Account, BalanceTooLow, CapReached, RevokedKey, UnknownKey
 from marketplace.gateway.asgi import (
     AsgiSink,
     Disconnected,
@@ -35,7 +35,10 @@ _STATUS_CLIENT_LEFT = 499
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the gateway takes at once: bytes of a body, requests in all and per key; `stall_s`: how long a customer may not read."""
+    """What the gateway takes at once: bytes of a body, requests in all and per key.
+
+    `stall_s`: how long a customer may not read.
+    """
 
     body_most: int = 10 * 1024 * 1024
     active_most: int = 2_048
@@ -89,7 +92,7 @@ class Inference:
         desk.metrics.answered(path, status)
         desk.metrics.took(OPERATIONS[path], desk.ticker() - began)
 
-    def authenticate(self, headers: dict[bytes, bytes]) -> object:
+    def authenticate(self, headers: dict[bytes, bytes]) -> Account:
         """Return the account behind the request's key; raises ApiError 401."""
         try:
             return self.desk.accounts.authenticate(bearer(headers))
@@ -102,7 +105,7 @@ class Inference:
         headers: dict[bytes, bytes],
         receive: Receive,
         send: Send,
-        account: object,
+        account: Account,
         job: bytes,
         about: Headers,
     ) -> int:
@@ -110,17 +113,15 @@ class Inference:
         inquiry = read_inquiry(path, await read_body(receive, headers, self.bounds.body_most))
         inquiry.retrying = headers.get(b"x-stainless-retry-count", b"0") not in (b"0", b"")
         sink = AsgiSink(send, about)
-        run = Run(account.customer, inquiry, job, sink)  # type: ignore[attr-defined]
+        run = Run(account.customer, inquiry, job, sink)
         task = asyncio.current_task()
         assert task is not None
         watch = asyncio.get_running_loop().create_task(_watch(receive, run))
         self.stalled.watch(task, sink, run.leave)
         try:
             await serve(desk, run, account)
-        except BalanceTooLow as error:
-            raise insufficient_quota(f"{error}. Deposit more or lower max_tokens.") from None
-        except CapReached as error:
-            raise insufficient_quota(f"{error}. Raise the cap or wait for the next epoch.") from None
+        except (BalanceTooLow, CapReached) as error:
+            raise insufficient_quota(str(error)) from None
         except asyncio.CancelledError:
             if not run.left:
                 raise

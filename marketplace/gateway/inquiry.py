@@ -1,7 +1,8 @@
 """Read a customer's request body: once, for what the gateway must know; the bytes themselves go on untouched.
 
-What is not named here (sampling penalties, tool definitions, engine extensions) is the engine's business. What decides about
-money, matching or the form of the answer is checked, so that a mistake costs an answer of the gateway and not a provider's time.
+What is not named here (sampling penalties, tool definitions, engine extensions) is the engine's business. What
+decides about money, matching or the form of the answer is checked, so that a mistake costs an answer of the gateway
+and not a provider's time.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _OUTPUT_MOST = 1_000_000
 class Inquiry:
     """What a request asks for.
 
-    `input_tokens` is expected, `input_tokens_most` cannot be exceeded by a tokenizer over bytes: no token is shorter than one.
-    `output_tokens` is what the customer allows, None when it says nothing.
+    `input_tokens` is expected, `input_tokens_most` cannot be exceeded by a tokenizer over bytes: no token is shorter
+    than one. `output_tokens` is what the customer allows, None when it says nothing.
     """
 
     path: str
@@ -68,7 +69,8 @@ def read_inquiry(path: str, body: bytes) -> Inquiry:
         if value is not None and not _CHECKS[name][0](value):
             raise invalid(f"{name} must be {_CHECKS[name][1]}.", name)
     if path == EMBEDDINGS:
-        text_bytes, messages, output = _embedding_input(request.get("input")), 1, 0
+        text_bytes, messages = _embedding_input(request.get("input")), 1
+        output: int | None = 0
     else:
         text_bytes, messages = _chat_text(request) if path == CHAT else (_prompt_text(request.get("prompt")), 1)
         output = request.get("max_completion_tokens") or request.get("max_tokens")

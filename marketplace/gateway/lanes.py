@@ -11,7 +11,10 @@ from marketplace.gateway.tickets import Terms
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One provider serving one model. `signers`: the keys its receipts may bear. `slots`: jobs it says it runs at once."""
+    """One provider serving one model. `signers`.
+
+    The keys its receipts may bear. `slots`: jobs it says it runs at once.
+    """
 
     provider: str
     model: str

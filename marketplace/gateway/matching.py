@@ -1,4 +1,7 @@
-"""Ask the scheduler who serves a request, in the gateway's terms: lanes of the directory in, errors for customers out."""
+"""Ask the scheduler who serves a request.
+
+In the gateway's terms: lanes of the directory in, errors for customers out.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from contracts.messages import Status
 from marketplace.gateway.errors import (
@@ -83,8 +86,8 @@ class Matching:
         """Return the market's clock."""
         return self._clock() * 1000.0
 
-    def match(self, inquiry: Inquiry, account: Any, job: bytes, available_atto: int) -> Match:
-        """Decide who serves; raises ApiError if nobody can. `available_atto`: the most that the job may cost."""
+    def match(self, inquiry: Inquiry, service_class: str, job: bytes, budget_atto: int) -> Match:
+        """Decide who serves; raises ApiError if nobody can. `budget_atto`: the most that the job may cost."""
         longest = self._lanes.longest_context(inquiry.model)
         if not longest:
             raise unknown_model(inquiry.model)
@@ -103,11 +106,11 @@ class Matching:
             Job(
                 id=job.hex(),
                 demand=demand,
-                service=CLASSES.get(account.service_class, STANDARD),
+                service=CLASSES.get(service_class, STANDARD),
                 input_tokens=inquiry.input_tokens,
                 max_output_tokens=output,
                 expected_output_tokens=int(expected),
-                budget_atto=available_atto,
+                budget_atto=budget_atto,
             ),
             self._rng,
             self.now_ms(),
@@ -115,7 +118,7 @@ class Matching:
         if self._note is not None:
             self._note(outcome)
         if isinstance(outcome, Refusal):
-            raise _explain(outcome, inquiry, output, longest, available_atto)
+            raise _explain(outcome, inquiry, output, longest, budget_atto)
         lanes = [lane for provider in outcome.order() if (lane := self._lanes.lane(provider, model)) is not None]
         if not lanes:
             raise no_provider("The providers of this model are changing; send the request again.")
@@ -148,7 +151,7 @@ class Matching:
         return self.market.lane(lane.provider, lane.model).running
 
 
-def _explain(refusal: Refusal, inquiry: Inquiry, output: int, longest: int, available_atto: int) -> ApiError:
+def _explain(refusal: Refusal, inquiry: Inquiry, output: int, longest: int, budget_atto: int) -> ApiError:
     """Turn a refusal into what the customer can act upon."""
     tokens = inquiry.input_tokens + output
     if refusal.retryable:
@@ -161,8 +164,8 @@ def _explain(refusal: Refusal, inquiry: Inquiry, output: int, longest: int, avai
     barred = {rule for rule, count in refusal.counts.items() if count}
     if "budget" in barred:
         return insufficient_quota(
-            f"The balance available for this request is {available_atto} atto, and it may cost more at every provider. "
-            "Deposit, raise the cap, or lower max_tokens."
+            f"Balance and cap leave {budget_atto} atto, and this request may cost more than that at every provider. "
+            "Deposit more, raise the cap, or lower max_tokens."
         )
     if "features" in barred:
         wanted = ", ".join(sorted(inquiry.features))

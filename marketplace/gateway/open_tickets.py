@@ -1,8 +1,8 @@
 """Remember tickets whose receipt is still to come, each with the hold that pays for it.
 
 Two kinds: direct tickets, which a customer took to a provider itself, and attempts whose customer left, for which the
-provider's agent posts what was delivered. Each is resolved once: by an accepted receipt, or voided when its time is up. What
-was resolved is remembered for a while, so that a receipt that is posted again gets the same answer.
+provider's agent posts what was delivered. Each is resolved once: by an accepted receipt, or voided when its time is
+up. What was resolved is remembered for a while, so that a receipt that is posted again gets the same answer.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from contracts.messages import Ticket
+from marketplace.accounts import Hold
 from marketplace.errors import BondedError
 
 RESOLVED_MOST = 20_000
@@ -30,13 +30,13 @@ class ReceiptConflict(BondedError):
 class OpenTicket:
     """A ticket that waits for its receipt until `until` (unix seconds).
 
-    `signers`: keys the provider may sign with. `text_bound` and the times are the gateway's own observation, None for a direct
-    ticket. `hold` belongs to this entry alone.
+    `signers`: keys the provider may sign with. `text_bound` and the times are the gateway's own observation, None for
+    a direct ticket. `hold` belongs to this entry alone.
     """
 
     ticket: Ticket
     customer: str
-    hold: Any
+    hold: Hold
     signers: frozenset[str]
     until: float
     text_bound: int | None = None

@@ -1,7 +1,9 @@
-"""Answer `/v1/tickets` and `/v1/receipts`: tickets for customers who call a provider themselves, and receipts handed in later.
+"""Answer `/v1/tickets` and `/v1/receipts`: tickets for customers who call a provider themselves, and receipts handed
+in later.
 
-Verifiers take the first way for their probes, so a probe's ticket is a customer's. Agents take the second for what they could
-not hand over because the caller had left. Receipts need no key: the ticket must be open and the signature the provider's.
+Verifiers take the first way for their probes, so a probe's ticket is a customer's. Agents take the second for what
+they could not hand over because the caller had left. Receipts need no key: the ticket must be open and the signature
+the provider's.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ _PAID = (Status.SERVED, Status.CUSTOMER_ABORT)
 
 
 def give_tickets(desk: Desk, lanes: Lanes, customer: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Answer `POST /v1/tickets`; each request gets a ticket or an error of its own. Raises ApiError for a body of another form."""
+    """Answer `POST /v1/tickets`.
+
+    Each request gets a ticket or an error of its own. Raises ApiError for a body of another form.
+    """
     requests = body.get("requests")
     if type(requests) is not list or not 0 < len(requests) <= TICKETS_PER_CALL:
         raise invalid(f"requests must be a list of 1 to {TICKETS_PER_CALL} objects.", "requests")
@@ -57,20 +62,11 @@ def _give_ticket(desk: Desk, lanes: Lanes, customer: str, request: Any) -> dict[
     lane = lanes.lane(provider, model)
     if lane is None:
         raise unknown_model(model)
-    tokens_in, tokens_out = request.get("max_input_tokens"), request.get("max_output_tokens")
-    for name, value, least in (("max_input_tokens", tokens_in, 1), ("max_output_tokens", tokens_out, 0)):
-        if type(value) is not int or not least <= value <= lane.context_length:
-            raise invalid(f"{name} must be a whole number from {least} to {lane.context_length}.", name)
+    tokens_in = _tokens(request, "max_input_tokens", 1, lane.context_length)
+    tokens_out = _tokens(request, "max_output_tokens", 0, lane.context_length)
     now, patience = desk.clock(), desk.patience
-    ticket = make_ticket(
-        new_job(),
-        0,
-        lane.terms,
-        int(tokens_in),
-        int(tokens_out),
-        int(now) + patience.ticket_s,
-        digest,  # type: ignore[arg-type]
-    )
+    expires_at = int(now) + patience.ticket_s
+    ticket = make_ticket(new_job(), 0, lane.terms, tokens_in, tokens_out, expires_at, digest)
     until = now + patience.hold_s
     try:
         hold = desk.accounts.hold(customer, ticket.job, ticket.most_atto(), until)
@@ -78,6 +74,13 @@ def _give_ticket(desk: Desk, lanes: Lanes, customer: str, request: Any) -> dict[
         raise insufficient_quota(str(error)) from None
     desk.open_tickets.add(OpenTicket(ticket, customer, hold, lane.signers, until))
     return ticket_json(ticket, sign_ticket(ticket, desk.witness.signer, desk.witness.separator))
+
+
+def _tokens(request: dict[str, Any], name: str, least: int, most: int) -> int:
+    value = request.get(name)
+    if type(value) is not int or not least <= value <= most:
+        raise invalid(f"{name} must be a whole number from {least} to {most}.", name)
+    return value
 
 
 def read_receipt_post(body: bytes) -> tuple[Receipt, bytes, int, int]:

@@ -13,7 +13,8 @@ from contracts.types import Checkpoint, ProviderRecord
 class Reading:
     """The chain's side of the market. `scores`: ppm by provider, from the last report.
 
-    `stake_rate`: payment units per whole stake token; `decimals` of the payment token, `stake_decimals` of the stake token.
+    `stake_rate`: payment units per whole stake token; `decimals` of the payment token, `stake_decimals` of the stake
+    token.
     """
 
     checkpoint: Checkpoint

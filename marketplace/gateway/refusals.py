@@ -21,7 +21,10 @@ from marketplace.gateway.lanes import Lane
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A judged refusal. `status` is recorded; `full`: the provider says it has no free slot; `final`: do not ask another."""
+    """A judged refusal. `status` is recorded.
+
+    `full`: the provider says it has no free slot; `final`: do not ask another.
+    """
 
     status: Status
     answer: ApiError
@@ -30,7 +33,10 @@ class Refused:
 
 
 def judge_refusal(status: int, body: bytes, inquiry: Inquiry, lane: Lane, ticket: Ticket, running: int) -> Refused:
-    """Judge an answer whose status is not 200. `running`: the gateway's own count of jobs at this lane, this one included."""
+    """Judge an answer whose status is not 200. `running`: the gateway's own count of jobs at this lane.
+
+    This one included.
+    """
     code, message = _error_of(body)
     if status == 400 and code == "context_length_exceeded":
         most = inquiry.input_tokens_most + ticket.max_output_tokens
@@ -39,7 +45,7 @@ def judge_refusal(status: int, body: bytes, inquiry: Inquiry, lane: Lane, ticket
         return Refused(Status.PROVIDER_ERROR, no_provider("The provider refused a request that fits its context."))
     if status in (400, 413, 422):
         return Refused(Status.IDLE, invalid(f"The engine refused the request: {message or 'no reason given'}"))
-    if status in (401, 409):
+    if status == 401:
         return Refused(Status.IDLE, no_provider("The provider did not accept this gateway's ticket."))
     if status == 429:
         blame = Status.IDLE if running > lane.slots else Status.PROVIDER_ERROR

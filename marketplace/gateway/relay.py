@@ -1,31 +1,34 @@
-"""Carry one customer's request to a provider and its answer back: select → hold → (reserve → ticket → send → relay)* → settle.
+"""Carry one customer's request to a provider and its answer back.
+
+    select → hold → (reserve → ticket → send → relay, at most three times) → settle
 
 Plain functions over what a `Desk` provides; the server is a `Sink` that takes bytes. The rules:
 
-    before any byte of an answer   a provider that refuses, fails or talks garbage is recorded, and the next best is asked
-    after the first byte           an explicit error event and no [DONE]; the connection is broken off, never closed politely
-    the customer leaves            the upstream socket is closed at once; the hold waits for the receipt of what was delivered
-    in every case                  the hold is resolved once: posted, voided, or handed to the open tickets, which do either
+    before any byte       a provider that refuses, fails or talks garbage is recorded, and the next best is asked
+    after the first byte  an explicit error event and no [DONE]; the connection is broken off, never closed politely
+    the customer leaves   the upstream socket is closed at once; the hold waits for the receipt of what was delivered
+    in every case         the hold is resolved once: posted, voided, or handed to the open tickets, which do either
 
-One hold serves all attempts of a job: it covers the dearest candidate. The receipt is judged, countersigned and posted before
-the end of the answer goes out, so an answer that was complete for the customer is also in the books.
+One hold serves all attempts of a job: it covers the dearest candidate. The receipt is judged, countersigned and
+posted before the end of the answer goes out, so an answer that was complete for the customer is also in the books.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+from marketplace.accounts import Account
 from marketplace.gateway.desk import Desk, Run
 from marketplace.gateway.errors import ApiError, too_busy
 from marketplace.gateway.tickets import make_ticket, request_digest, sign_ticket, ticket_header
 from marketplace.gateway.trial import Next, Trial
 
 
-async def serve(desk: Desk, run: Run, account: Any) -> None:
+async def serve(desk: Desk, run: Run, account: Account) -> None:
     """Serve one job; raises ApiError if nothing was sent to the customer. Afterwards the job's hold is resolved."""
     inquiry, patience = run.inquiry, desk.patience
     desk.retries.earn()
-    match = desk.matching.match(inquiry, account, run.job, desk.accounts.balance(run.customer).available_atto)
+    balance = desk.accounts.balance(run.customer)
+    budget_atto = min(balance.available_atto, balance.cap_left_atto)
+    match = desk.matching.match(inquiry, account.service_class, run.job, budget_atto)
     lanes = match.lanes[: patience.attempts_most]
     input_most = min(inquiry.input_tokens_most, max(lane.context_length for lane in lanes))
     most_atto = max(lane.terms.most_atto(input_most, match.output_tokens) for lane in lanes)

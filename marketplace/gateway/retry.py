@@ -9,8 +9,8 @@ _RESERVE = 20.0
 class RetryBudget:
     """Earn a tenth of a second attempt per request, spend one per second attempt.
 
-    A client that is itself retrying (it says so in `x-stainless-retry-count`) pays double. A small reserve lets a quiet gateway
-    fail over at all.
+    A client that is itself retrying (it says so in `x-stainless-retry-count`) pays double. A small reserve lets a
+    quiet gateway fail over at all.
     """
 
     def __init__(self, share: float = SHARE, reserve: float = _RESERVE) -> None:

@@ -16,7 +16,10 @@ _HEADER_BYTES_MOST = 64 * 1024
 
 
 class _Quiet(logging.Filter):
-    """Drop the complaint about answers that were left incomplete on purpose: that is how a broken stream is made to look broken."""
+    """Drop the complaint about answers that were left incomplete on purpose.
+
+    That is how a broken stream is made to look broken.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "returned without completing response" not in record.getMessage()

@@ -1,12 +1,14 @@
 r"""Cut a provider's event stream down to what a customer may get, at the speed of `bytes.find` and `bytes.count`.
 
-Whole events go on, as `data:` lines alone: comments, `event:`, `id:` and `retry:` lines are dropped, line ends become `\n`.
-The `bonded.receipt` event is kept back, and the stream ends at `[DONE]`, which the relay itself writes. Only the first event
-is parsed, and those that bear an `"error"` key; the last one is kept for whoever compares the usage shown with the usage billed.
+Whole events go on, as `data:` lines alone: comments, `event:`, `id:` and `retry:` lines are dropped, line ends become
+`\n`. The `bonded.receipt` event is kept back, and the stream ends at `[DONE]`, which the relay itself writes. Only
+the first event is parsed, and those that bear an `"error"` key; the last one is kept for whoever compares the usage
+shown with the usage billed.
 
-A piece that consists of plain one-line events, which is what engines send, is recognised by counting and passed on as it is:
-with n pairs of line ends, 2n line ends in all, a `data: ` at the start and n-1 more right behind a pair, every line is either a
-data line or empty. Quotes inside of JSON strings are escaped, so a `"error"` or `"object":"bonded.receipt"` is never text.
+A piece that consists of plain one-line events, which is what engines send, is recognised by counting and passed on as
+it is: with n pairs of line ends, 2n line ends in all, a `data: ` at the start and n-1 more right behind a pair, every
+line is either a data line or empty. Quotes inside of JSON strings are escaped, so a `"error"` or
+`"object":"bonded.receipt"` is never text.
 
 The digest is SHA-256 over the salt and every body byte before the receipt event, as it came.
 """
@@ -46,8 +48,9 @@ class StreamBroken(BondedError):
 class SseFilter:
     """The filter of one stream. Feed it body bytes; it returns what may go on and keeps the books.
 
-    `events` counts the events passed on, `payload_bytes` their bytes; `frame_bytes` is the size of the smallest, an estimate of
-    what each event spends on things other than text. `done`: `[DONE]` came. `receipt`: the JSON of the receipt event.
+    `events` counts the events passed on, `payload_bytes` their bytes; `frame_bytes` is the size of the smallest, an
+    estimate of what each event spends on things other than text. `done`: `[DONE]` came. `receipt`: the JSON of the
+    receipt event.
     """
 
     def __init__(self, salt: bytes, events_most: int) -> None:
@@ -105,7 +108,8 @@ class SseFilter:
     def text_bound(self) -> int:
         """Return an upper bound on the output tokens in what was passed on.
 
-        A token is at least a byte of text, or an event of its own; sixteen more per event allow for frames of unequal size.
+        A token is at least a byte of text, or an event of its own; sixteen more per event allow for frames of unequal
+        size.
         """
         return 16 * self.events + max(0, self.payload_bytes - self.events * self.frame_bytes)
 

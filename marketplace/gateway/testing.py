@@ -1,8 +1,8 @@
-"""A provider for tests and benchmarks: real sockets, tickets really checked, receipts really signed, and every bad habit.
+"""A provider for tests and benchmarks: real sockets, tickets really checked, receipts really signed, any bad habit.
 
-`MockProvider` listens on 127.0.0.1 and answers `/v1/*` with numbered words instead of a model's text. Its `behaviour` says
-what it does wrong; tests change it between requests. It notes what it saw: tickets, requests, customers who left, and the
-receipts that it could not hand over.
+`MockProvider` listens on 127.0.0.1 and answers `/v1/*` with numbered words instead of a model's text. Its `behaviour`
+says what it does wrong; tests change it between requests. It notes what it saw: tickets, requests, customers who
+left, and the receipts that it could not hand over.
 """
 
 from __future__ import annotations
@@ -19,73 +19,16 @@ import httptools
 
 from contracts.messages import Domain, Receipt, Status, Ticket
 from contracts.signing import Signer
+from marketplace.gateway.testing_faults import BEFORE_ANSWER, REFUSALS
 from rewards.canonical import canonical_json
-
-BEHAVIOURS = (
-    "ok",
-    "refuse_full",
-    "refuse_draining",
-    "refuse_long",
-    "refuse_odd",
-    "error_500",
-    "redirect",
-    "garbage",
-    "garbage_stream",
-    "hang",
-    "hang_mid",
-    "close_early",
-    "close_mid",
-    "clean_end",
-    "error_event",
-    "endless",
-    "long_line",
-    "no_receipt",
-    "wrong_signature",
-    "wrong_digest",
-    "wrong_charge",
-    "lying_usage",
-    "too_many_tokens",
-    "failed_receipt",
-    "abort_receipt",
-    "noisy_lines",
-    "bytes_after_body",
-    "giant_headers",
-    "many_headers",
-    "two_lengths",
-    "no_length",
-    "coded_body",
-    "interim_flood",
-    "old_http",
-    "not_http",
-)
-_BEFORE_ANSWER = {
-    "error_500": b"HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\n{}",
-    "redirect": b"HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:1/secret\r\ncontent-length: 0\r\n\r\n",
-    "garbage": b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html>\xff</html",
-    "garbage_stream": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nf\r\ndata: nonsense\n\r\n2\r\n\n\n\r\n0\r\n\r\n",
-    "giant_headers": b"HTTP/1.1 200 OK\r\nx-big: " + b"a" * 200_000 + b"\r\ncontent-length: 2\r\n\r\n{}",
-    "many_headers": b"HTTP/1.1 200 OK\r\n" + b"x-a: 1\r\n" * 500 + b"content-length: 2\r\n\r\n{}",
-    "two_lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-    "no_length": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{}",
-    "coded_body": b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}",
-    "interim_flood": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50,
-    "old_http": b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\n{}",
-    "not_http": b"SSH-2.0-OpenSSH_9.6\r\n",
-}
-_REFUSALS = {
-    "refuse_full": (429, "no_free_slot"),
-    "refuse_draining": (503, "draining"),
-    "refuse_long": (400, "context_length_exceeded"),
-    "refuse_odd": (422, "odd"),
-}
 
 
 @dataclass
 class MockProvider:
     """One provider. `words`: how many tokens it answers when not told; `gap_s`: between events, 0 sends all at once.
 
-    `check_tickets` off spares a benchmark the cost of what is not measured; receipts are signed in any case, unless `bare`:
-    then it is a plain engine without tickets and receipts.
+    `check_tickets` off spares a benchmark the cost of what is not measured; receipts are signed in any case, unless
+    `bare`: then it is a plain engine without tickets and receipts.
     """
 
     owner: str
@@ -319,10 +262,10 @@ class _MockConnection(asyncio.Protocol):
             provider.heads.append(headers)
             if ticket is not None:
                 provider.tickets.append(ticket)
-        if behaviour in _REFUSALS:
-            self._refuse(*_REFUSALS[behaviour])
-        elif behaviour in _BEFORE_ANSWER:
-            self.transport.write(_BEFORE_ANSWER[behaviour])
+        if behaviour in REFUSALS:
+            self._refuse(*REFUSALS[behaviour])
+        elif behaviour in BEFORE_ANSWER:
+            self.transport.write(BEFORE_ANSWER[behaviour])
         elif behaviour == "close_early":
             self.transport.close()
         elif behaviour == "hang":

@@ -1,4 +1,7 @@
-"""Make job tickets: what a gateway permits a provider to do for one attempt, signed, in the form that travels in a header."""
+"""Make job tickets: what a gateway permits a provider to do for one attempt.
+
+Signed, in the form that travels in a header.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ UINT32_MOST = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a provider asks for one model, as the ticket must state it: the weights digest and three prices per token."""
+    """What a provider asks for one model.
+
+    As the ticket must state it: the weights digest and three prices per token.
+    """
 
     provider: str
     weights_digest: bytes

@@ -105,7 +105,8 @@ class Trial:
         gap_s = max(patience.gap_floor_s, patience.gap_times_itl * self._reservation.itl_ms / 1000)
         first_s = patience.first_byte_s
         if not self._run.inquiry.stream:  # nothing comes before everything is there
-            first_s = min(patience.total_s, first_s + gap_s * self._ticket.max_output_tokens)
+            pace_s = patience.pace_times_itl * self._reservation.itl_ms / 1000
+            first_s = min(patience.total_s, first_s + pace_s * self._ticket.max_output_tokens)
         return Limits(first_byte_s=first_s, gap_s=gap_s, total_s=patience.total_s, body_bytes=patience.body_most)
 
     # answers
@@ -183,8 +184,8 @@ class Trial:
     def _settle(self, raw: bytes | None, read: Callable[[bytes], tuple[Receipt, bytes]], delivered: Delivered) -> bool:
         """Judge the receipt and enter the attempt; False if the receipt itself says that the answer is not whole.
 
-        A receipt that is refused costs the customer nothing and the attempt is the provider's error, but the answer is there.
-        An idle one comes with a whole answer of no tokens.
+        A receipt that is refused costs the customer nothing and the attempt is the provider's error, but the answer
+        is there. An idle one comes with a whole answer of no tokens.
         """
         desk, run = self._desk, self._run
         try:

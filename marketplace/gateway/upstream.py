@@ -1,8 +1,9 @@
 """Send a request to a provider and get its response: pooled connections to checked addresses, no redirects, no proxies.
 
-The connection pool is per endpoint. A connection is opened to an address that passed `addresses.checked_addresses` in the
-same breath; TLS proves the endpoint's name. Redirects are statuses like any other, and nothing reads proxy variables.
-Resolver and connector are arguments, so that tests record what would be connected without opening a socket.
+The connection pool is per endpoint. A connection is opened to an address that passed `addresses.checked_addresses` in
+the same breath; TLS proves the endpoint's name. Redirects are statuses like any other, and nothing reads proxy
+variables. Resolver and connector are arguments, so that tests record what would be connected without opening a
+socket.
 """
 
 from __future__ import annotations
@@ -79,9 +80,9 @@ class Upstream:
     ) -> Connection:
         """Send a request and wait for the response's headers; raises UpstreamFailed.
 
-        `attach` gets the connection before the request is written: whoever aborts it then stops the request. The caller ends
-        with `finish` or `abort`. A kept connection that the other side closed before a byte came is no answer: the request goes
-        out once more on a new one (its ticket is good for one use, so it cannot run twice).
+        `attach` gets the connection before the request is written: whoever aborts it then stops the request. The
+        caller ends with `finish` or `abort`. A kept connection that the other side closed before a byte came is no
+        answer: the request goes out once more on a new one (its ticket is good for one use, so it cannot run twice).
         """
         connection = None if fresh else self._take(endpoint)
         kept = connection is not None
@@ -103,7 +104,10 @@ class Upstream:
         return await self.send(endpoint, request, limits, attach, fresh=True)
 
     async def connect(self, endpoint: Endpoint) -> Connection:
-        """Open a new connection to one of the endpoint's checked addresses; raises UpstreamFailed with fault CONNECT."""
+        """Open a new connection to one of the endpoint's checked addresses.
+
+        Raises UpstreamFailed with fault CONNECT.
+        """
         try:
             async with asyncio.timeout(self._connect_s):
                 return await self._dial(endpoint)

@@ -6,11 +6,10 @@ import asyncio
 import hashlib
 import itertools
 import random
-import sys
 import time
-import types
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -20,17 +19,8 @@ from contracts.errors import ChainUnavailable
 from contracts.messages import Domain, Status
 from contracts.signing import Signer
 from contracts.types import Checkpoint, ProviderRecord, ProviderStatus, Timing
-from rewards.types import Attempt
-
-try:
-    import marketplace.accounts
-except ImportError:
-    module = types.ModuleType("marketplace.accounts")
-    for name in ("BalanceTooLow", "CapReached", "RevokedKey", "UnknownKey", "HoldResolved"):
-        setattr(module, name, type(name, (Exception,), {}))
-    sys.modules["marketplace.accounts"] = module
-
-from marketplace.accounts import BalanceTooLow, HoldResolved, UnknownKey
+from marketplace.accounts import Account, Accounts, Hold, _Purse
+from marketplace.caps import Cap
 from marketplace.gateway.acceptance import Witness
 from marketplace.gateway.app import GatewayApp
 from marketplace.gateway.desk import Desk, Patience
@@ -42,6 +32,8 @@ from marketplace.gateway.reading import Reading
 from marketplace.gateway.server import HttpServer
 from marketplace.gateway.testing import MockProvider
 from marketplace.gateway.upstream import Upstream
+from marketplace.journal import Journal, Kind
+from rewards.types import Attempt
 from scheduler.policy import Policy
 from scheduler.state import MarketState
 
@@ -49,83 +41,42 @@ DOMAIN = Domain(31337, "0x" + "ab" * 20)
 GATEWAY = Signer(b"\x11" * 32)
 CUSTOMER = "0x" + "c0" * 20
 KEY = "sk-bonded-test"
+REVOKED = "sk-bonded-revoked"
 DEPOSIT_ATTO = 10**12
 _numbers = itertools.count(1)
 
 
-@dataclass
-class Account:
-    customer: str
-    key_id: int
-    name: str = "test"
-    service_class: str = "standard"
+class Books(Accounts):
+    """The real accounts and journal without a database: one customer, one key, and notes of what was entered."""
 
+    def __init__(self, folder: Path, timing: Timing) -> None:
+        super().__init__(None, Journal(folder), timing, 1, lambda: timing.slot_at(time.time()))  # type: ignore[arg-type]
+        self._keys[hashlib.sha256(KEY.encode()).digest()] = Account(CUSTOMER, 1, "test")
+        self._revoked.add(hashlib.sha256(REVOKED.encode()).digest())
+        self.purse = self._purses[CUSTOMER] = _Purse(put_in=DEPOSIT_ATTO, caps=(Cap(DEPOSIT_ATTO, 0),))
+        self.holds: list[Hold] = []
+        self.posted: list[Attempt] = []
+        self.recorded: list[Attempt] = []
 
-@dataclass
-class Hold:
-    customer: str
-    job: bytes
-    most_atto: int
-    expires_at: float
-    resolved: str = ""
+    def hold(self, customer: str, job: bytes, most_atto: int, expires_at: float) -> Hold:
+        self.holds.append(super().hold(customer, job, most_atto, expires_at))
+        return self.holds[-1]
 
+    def post(self, hold: Hold, attempt: Attempt) -> None:
+        super().post(hold, attempt)
+        self.posted.append(attempt)
 
-@dataclass
-class Balance:
-    available_atto: int
-
-
-@dataclass
-class Books:
-    """Accounts in memory: one customer's deposit, holds that are resolved once, and every attempt that was entered."""
-
-    deposit_atto: int = DEPOSIT_ATTO
-    holds: list[Hold] = field(default_factory=list)
-    posted: list[Attempt] = field(default_factory=list)
-    recorded: list[Attempt] = field(default_factory=list)
-
-    def authenticate(self, token: str) -> Account:
-        if token != KEY:
-            raise UnknownKey("This key is not known.")
-        return Account(CUSTOMER, 1)
-
-    def balance(self, customer: str) -> Balance:
-        return Balance(self.available_atto)
+    def record(self, attempt: Attempt) -> None:
+        super().record(attempt)
+        self.recorded.append(attempt)
 
     @property
     def held_atto(self) -> int:
-        return sum(hold.most_atto for hold in self.holds if not hold.resolved)
+        return self.balance(CUSTOMER).held_atto
 
     @property
     def charged_atto(self) -> int:
         return sum(attempt.receipt.charge_atto for attempt in self.posted)
-
-    @property
-    def available_atto(self) -> int:
-        return self.deposit_atto - self.held_atto - self.charged_atto
-
-    def hold(self, customer: str, job: bytes, most_atto: int, expires_at: float) -> Hold:
-        if most_atto > self.available_atto:
-            raise BalanceTooLow(self.available_atto, most_atto)
-        self.holds.append(Hold(customer, job, most_atto, expires_at))
-        return self.holds[-1]
-
-    def post(self, hold: Hold, attempt: Attempt) -> None:
-        assert attempt.receipt.charge_atto <= hold.most_atto
-        self._resolve(hold, "posted")
-        self.posted.append(attempt)
-
-    def record(self, attempt: Attempt) -> None:
-        assert attempt.receipt.charge_atto == 0
-        self.recorded.append(attempt)
-
-    def void(self, hold: Hold) -> None:
-        self._resolve(hold, "voided")
-
-    def _resolve(self, hold: Hold, how: str) -> None:
-        if hold.resolved:
-            raise HoldResolved(f"{how} after {hold.resolved}")
-        hold.resolved = how
 
 
 class FakeChain:
@@ -161,10 +112,14 @@ class FakeChain:
 
 
 class Town:
-    """Everything of one test: `desk`, `directory`, `app`, `books`, `chain`, `providers`, and clients for the gateway's port."""
+    """Everything of one test: `desk`.
 
-    def __init__(self, patience: Patience, bounds: Bounds) -> None:
-        self.books = Books()
+    `directory`, `app`, `books`, `chain`, `providers`, and clients for the gateway's port.
+    """
+
+    def __init__(self, folder: Path, patience: Patience, bounds: Bounds) -> None:
+        timing = Timing(int(time.time()) - 1_000, 1, 600)
+        self.books = Books(folder, timing)
         self.chain = FakeChain()
         self.providers: list[MockProvider] = []
         self.upstream = Upstream(devnet=True)
@@ -176,7 +131,7 @@ class Town:
             matching=self.matching,
             upstream=self.upstream,
             witness=Witness(GATEWAY, DOMAIN.separator()),
-            timing=Timing(int(time.time()) - 1_000, 1, 60),
+            timing=timing,
             metrics=Metrics(),
             patience=patience,
         )
@@ -226,9 +181,13 @@ class Town:
         books = self.books
         waiting = {id(entry.hold) for entry in self.desk.open_tickets._open.values()}
         for hold in books.holds:
-            assert bool(hold.resolved) != (id(hold) in waiting), hold
-        assert books.available_atto + books.held_atto + books.charged_atto == books.deposit_atto
-        posted = [hold for hold in books.holds if hold.resolved == "posted"]
+            assert bool(hold.resolution) != (id(hold) in waiting), hold
+        balance = books.balance(CUSTOMER)
+        assert balance.held_atto == sum(hold.most_atto for hold in books.holds if not hold.resolution)
+        assert balance.uncharged_atto == books.charged_atto
+        assert balance.available_atto + balance.held_atto + books.charged_atto == books.purse.put_in
+        posted = [hold for hold in books.holds if hold.resolution == "posted"]
+        self.check_journal()
         assert len(posted) == len(books.posted)
         for attempt in [*books.posted, *books.recorded]:
             countersigned = attempt.countersignature
@@ -242,6 +201,16 @@ class Town:
             assert self.market.in_flight_atto(provider.owner) == 0
             assert self.market.lane(provider.owner, provider.model).running == 0
 
+    def check_journal(self) -> None:
+        """Every hold has its line, and one that resolves it unless it is open."""
+        self.books._journal.seal()
+        lines = [line for _, lines in self.books._journal.sealed() for line in lines]
+        kinds = {kind: [line.job for line in lines if line.kind is kind] for kind in Kind}
+        assert sorted(kinds[Kind.HOLD]) == sorted(hold.job for hold in self.books.holds)
+        resolved = sorted(kinds[Kind.POST] + kinds[Kind.VOID])
+        assert resolved == sorted(hold.job for hold in self.books.holds if hold.resolution)
+        assert len(kinds[Kind.RECORD]) == len(self.books.recorded)
+
     async def start(self) -> None:
         await self.server.start()
 
@@ -252,9 +221,12 @@ class Town:
         await self.server.stop(0.5)
         for provider in self.providers:
             await provider.stop()
+        self.books._journal.close()
 
 
-QUICK = Patience(first_byte_s=0.5, gap_floor_s=0.5, gap_times_itl=0.0, total_s=5.0, body_most=1_000_000)
+QUICK = Patience(
+    first_byte_s=0.5, gap_floor_s=0.5, gap_times_itl=0.0, pace_times_itl=0.0, total_s=5.0, body_most=1_000_000
+)
 
 
 @pytest.fixture
@@ -268,8 +240,8 @@ def bounds() -> Bounds:
 
 
 @pytest.fixture
-async def town(patience: Patience, bounds: Bounds) -> AsyncIterator[Town]:
-    town = Town(patience, bounds)
+async def town(tmp_path: Path, patience: Patience, bounds: Bounds) -> AsyncIterator[Town]:
+    town = Town(tmp_path, patience, bounds)
     await town.start()
     try:
         yield town

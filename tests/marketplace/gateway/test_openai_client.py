@@ -22,7 +22,7 @@ async def test_a_wrong_key_is_refused(town) -> None:
 
 async def test_a_missing_balance_is_refused_as_openai_does(town) -> None:
     await town.add()
-    town.books.deposit_atto = 0
+    town.books.purse.put_in = 0
     with pytest.raises(openai.RateLimitError) as refused:
         await town.client().chat.completions.create(model=MODEL, messages=HELLO)
     assert refused.value.code == "insufficient_quota"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ def event(text: str) -> bytes:
 def run(data: bytes, cuts: list[int], events_most: int = 1000) -> tuple[SseFilter, bytes]:
     sse, out = SseFilter(SALT, events_most), b""
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         out += sse.feed(data[start:end])
     return sse, out
 
