@@ -9,6 +9,7 @@ and what is still open is carried into the next.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import time
@@ -17,8 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+from contracts.errors import ContractsError
 from contracts.messages import Receipt
 from marketplace.agent.meter import SignedReceipt
+
+log = structlog.get_logger(__name__)
 
 _FULL_BYTES = 64 << 20
 
@@ -46,6 +52,8 @@ class ReceiptJournal:
         self._next = 1
         self._syncing = asyncio.Lock()
         self._unsynced = False
+        # whether the last write may have left a part of a line
+        self._torn = False
         files = sorted(folder.glob("receipts-*.jsonl"))
         for path in files[-1:]:
             self._load(path)
@@ -86,7 +94,11 @@ class ReceiptJournal:
         self._file = -1
 
     def _write(self, value: dict[str, Any]) -> None:
-        os.write(self._file, _line(value))
+        line = (b"\n" if self._torn else b"") + _line(value)
+        self._torn = True
+        if os.write(self._file, line) != len(line):
+            raise OSError(errno.ENOSPC, "no room for receipts")
+        self._torn = False
         self._unsynced = True
 
     def _turn(self) -> None:
@@ -111,7 +123,11 @@ class ReceiptJournal:
                 if not line.endswith(b"\n"):
                     break
                 whole += len(line)
-                self._read(json.loads(line))
+                try:
+                    self._read(json.loads(line))
+                except (ValueError, KeyError, ContractsError) as error:
+                    if line.strip():
+                        log.error("receipt_line_unreadable", file=str(path), error=str(error))
         if whole != path.stat().st_size:
             # a crash tore the last line; it was not handed to anybody before it was written whole
             os.truncate(path, whole)

@@ -124,9 +124,17 @@ class AgentServer:
         with self._slot(accepted):
             request = read_request(route, raw, accepted.ticket, accepted.model)
             await self._check_input(request, raw, accepted)
-            _refuse_if_used(not parts.used.add(pair, time.time()))
+            self._use(pair)
             await self._attempt(request, accepted, separator, receive, send)
         await parts.journal.sync()
+
+    def _use(self, pair: tuple[bytes, int]) -> None:
+        try:
+            first = self._parts.used.add(pair, time.time())
+        except OSError as error:
+            log.error("used_tickets_not_written", error=str(error))
+            raise Refused(503, "storage_failed", "this provider cannot write down that it takes this job") from None
+        _refuse_if_used(not first)
 
     def _refuse_if_draining(self) -> None:
         if self.draining:
@@ -190,8 +198,12 @@ class AgentServer:
             first = meter.signed is None
             signed = meter.sign(status, parts.signer, separator, parts.facts.current.timing, input_tokens)
             if first:
-                number = parts.journal.append(signed)
                 parts.metrics.signed(signed)
+                try:
+                    number = parts.journal.append(signed)
+                except OSError as error:
+                    # the caller still gets it, which is how it is paid; only the proof is missing
+                    log.error("receipt_not_written", job=signed.receipt.job.hex(), error=str(error))
             return signed
 
         gone = asyncio.create_task(_gone(receive))

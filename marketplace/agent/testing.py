@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
 import orjson
 
 from marketplace.agent.engines.base import Engine
 from marketplace.agent.errors import EngineFailed
+
+
+def _closing(stream: AsyncIterator[bytes]) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    """Close the inner stream with the outer one: whoever leaves must not keep the real engine busy."""
+    return aclosing(stream)  # type: ignore[type-var]
 
 
 class _Wrapped:
@@ -51,11 +57,12 @@ class SlowEngine(_Wrapped):
     async def stream(self, route: str, request: dict[str, Any]) -> AsyncIterator[bytes]:
         await asyncio.sleep(self._first_s)
         first = True
-        async for payload in self._inner.stream(route, request):
-            if not first:
-                await asyncio.sleep(self._gap_s)
-            first = False
-            yield payload
+        async with _closing(self._inner.stream(route, request)) as payloads:
+            async for payload in payloads:
+                if not first:
+                    await asyncio.sleep(self._gap_s)
+                first = False
+                yield payload
 
     async def complete(self, route: str, request: dict[str, Any]) -> bytes:
         await asyncio.sleep(self._first_s)
@@ -77,11 +84,12 @@ class DyingEngine(_Wrapped):
         self._asked += 1
         dies = self._asked % self._every == 0
         events = 0
-        async for payload in self._inner.stream(route, request):
-            if dies and events >= self._after:
-                raise EngineFailed("the engine died on purpose")
-            events += 1
-            yield payload
+        async with _closing(self._inner.stream(route, request)) as payloads:
+            async for payload in payloads:
+                if dies and events >= self._after:
+                    raise EngineFailed("the engine died on purpose")
+                events += 1
+                yield payload
 
     async def complete(self, route: str, request: dict[str, Any]) -> bytes:
         self._asked += 1
@@ -98,8 +106,9 @@ class LyingEngine(_Wrapped):
         self._factor = usage_factor
 
     async def stream(self, route: str, request: dict[str, Any]) -> AsyncIterator[bytes]:
-        async for payload in self._inner.stream(route, request):
-            yield self._inflated(payload) if b'"usage"' in payload else payload
+        async with _closing(self._inner.stream(route, request)) as payloads:
+            async for payload in payloads:
+                yield self._inflated(payload) if b'"usage"' in payload else payload
 
     async def complete(self, route: str, request: dict[str, Any]) -> bytes:
         return self._inflated(await self._inner.complete(route, request))

@@ -10,6 +10,7 @@ One file a day holds eight bytes a pair, written before the engine starts. A day
 
 from __future__ import annotations
 
+import errno
 import os
 from array import array
 from bisect import bisect_left
@@ -51,7 +52,10 @@ class UsedTickets:
         if day > self._day:
             self._turn(day)
         word = _word(pair)
-        os.write(self._file, word.to_bytes(_WORD, "little"))
+        if os.write(self._file, word.to_bytes(_WORD, "little")) != _WORD:
+            # a full disk may take a part; the file must stay whole words
+            os.ftruncate(self._file, os.fstat(self._file).st_size // _WORD * _WORD)
+            raise OSError(errno.ENOSPC, "no room for used tickets")
         self._today.add(word)
         return True
 

@@ -86,3 +86,21 @@ def test_numbers_go_on_where_they_were(tmp_path, count):
     for attempt in range(count):
         journal.acknowledge(journal.append(signed(attempt)), "stream")
     assert ReceiptJournal(tmp_path).append(signed(99)) == count + 1
+
+
+def test_a_full_disk_is_an_error_and_what_follows_is_still_readable(tmp_path):
+    journal = ReceiptJournal(tmp_path)
+    journal.append(signed(0))
+    real = journal._file
+    os.write(real, b'{"n":2,"rece')
+    journal._torn = True
+    journal.append(signed(2))
+    assert [entry.signed for entry in ReceiptJournal(tmp_path).open.values()] == [signed(0), signed(2)]
+    read, write = os.pipe()
+    os.close(read)
+    journal._file = write
+    with pytest.raises(BrokenPipeError):
+        journal._write({"ack": 1, "how": "post"})
+    assert journal._torn
+    os.close(write)
+    os.close(real)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +55,17 @@ def test_a_word_torn_by_a_crash_is_cut_off_and_the_rest_is_kept(tmp_path):
     again.add((b"b" * 32, 0), NOW)
     assert os.path.getsize(tmp_path / "20000.used") == 16
     assert (b"b" * 32, 0) in UsedTickets(tmp_path, NOW)
+
+
+def test_a_full_disk_is_an_error_and_leaves_the_pair_unused(tmp_path):
+    used = UsedTickets(tmp_path, NOW)
+    real, used._file = used._file, os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OSError, match="space"):
+        used.add((b"a" * 32, 0), NOW)
+    os.close(used._file)
+    used._file = real
+    assert used.add((b"a" * 32, 0), NOW)
+    used.close()
 
 
 @given(pairs=st.lists(st.tuples(st.binary(min_size=32, max_size=32), st.integers(0, 2**32 - 1), st.integers(0, 3))))
