@@ -44,8 +44,8 @@ class BalanceTooLow(BondedError):
 
     def __init__(self, available_atto: int, needed_atto: int) -> None:
         super().__init__(
-            f"The balance that can be spent is {available_atto} atto, this request may cost {needed_atto}: deposit more "
-            "(`bonded customer deposit`) or lower max_tokens."
+            f"The balance that can be spent is {available_atto} atto, this request may cost {needed_atto}: deposit "
+            "more (`bonded customer deposit`) or lower max_tokens."
         )
         self.available_atto = available_atto
         self.needed_atto = needed_atto

@@ -1,4 +1,4 @@
-"""Follow the contracts' events at the chain's finality, keep them, and post what moves customers' money into the ledger.
+"""Follow the contracts' events at the chain's finality and post what moves customers' money into the ledger.
 
 Blocks up to which events were read are kept with their hashes. Where one of them is not on the chain any more, even
 though it was final, the chain was reorganised deeper than finality promised: its events are taken out, and what they
@@ -26,7 +26,7 @@ from contracts.events import fetch
 from contracts.types import Checkpoint
 from marketplace.db import Database
 from marketplace.ledger import ESCROW, Transfer, account, post
-from marketplace.models import chain_blocks, chain_events
+from marketplace.models import chain_blocks, chain_events, transfers
 
 log = structlog.get_logger("indexer")
 
@@ -105,7 +105,8 @@ class Indexer:
             return
         log.warning("the chain was reorganised below its finality", block=base, events=len(gone))
         for row in gone:
-            for one in self._transfers(row.name, row.fields, _key(bytes(row.block_hash), row.log_index)):
+            key = await self._posting_key(connection, _key(bytes(row.block_hash), row.log_index))
+            for one in self._transfers(row.name, row.fields, key):
                 await post(connection, [Transfer(f"reversal:{one.key}", one.credit, one.debit, one.amount)])
         await connection.execute(delete(chain_events).where(chain_events.c.block_number > base))
         await connection.execute(delete(chain_blocks).where(chain_blocks.c.number > base))
@@ -123,7 +124,17 @@ class Indexer:
                 fields=fields,
             )
         )
-        await post(connection, self._transfers(name, fields, _key(at.block_hash, at.log_index)))
+        key = await self._posting_key(connection, _key(at.block_hash, at.log_index))
+        await post(connection, self._transfers(name, fields, key))
+
+    async def _posting_key(self, connection: AsyncConnection, key: str) -> str:
+        """Return the key an event posts under: its own, or a numbered one after a reversal whose block came back."""
+        reversed_before = (
+            await connection.execute(
+                select(func.count()).where(transfers.c.key.startswith(f"reversal:{key}", autoescape=True))
+            )
+        ).scalar_one()
+        return f"{key}#{reversed_before}" if reversed_before else key
 
     async def _remember(self, connection: AsyncConnection, block: Checkpoint) -> None:
         await connection.execute(insert(chain_blocks).values(number=block.number, hash=block.hash))

@@ -1,4 +1,4 @@
-"""The operator's outbox in PostgreSQL (`contracts.outbox.Outbox`): nonce and row in one transaction, one process per key.
+"""The operator's outbox (`contracts.outbox.Outbox`) in PostgreSQL: nonce and row in one transaction, one process a key.
 
 A row is one intent as JSON. A session advisory lock on a connection of its own keeps a second process from using the
 same key; it ends with the process, however that ends.

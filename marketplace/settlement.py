@@ -1,0 +1,259 @@
+"""Walk each epoch from its end to its last slash, one resumable step at a time.
+
+    closed      the epoch is over: a final block after its end is its checkpoint
+    written     attempts and attestations gathered, settled, evidence written
+    signed      a quorum of verifiers recomputed the report and signed it
+    submitted   report on chain and final; charges are taken
+    activated   the delay is over: credits pushed, fees can be claimed
+    proposed    every slash that the report calls for is proposed in the court
+    done        and executed
+
+Each step looks at what is there, does what is missing and notes that it is done. Whatever it leaves outside the
+database is keyed: evidence by its digest, transactions by their intents. So a process killed anywhere goes on from
+the step it was in, and comes to the same report.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from contracts.chain import Chain
+from contracts.court import Court
+from contracts.epochs import Epochs
+from contracts.errors import ContractsError
+from contracts.leaves import leaf_hashes, proof, report_digest
+from contracts.operators import Operators
+from contracts.transactions import Sender, Until
+from contracts.types import Checkpoint, Harmed, Report, Timing
+from marketplace.attestations import Verifiers
+from marketplace.epoch_steps import EpochProgress, EpochSteps, Step
+from marketplace.settings import SettlementSettings
+from rewards.blobs import FolderStore
+from rewards.chain_inputs import collect
+from rewards.errors import CheckpointRefused, RewardsError
+from rewards.evidence import read_bundle, write_bundle
+from rewards.gather import assemble
+from rewards.settlement import settle
+from rewards.state import GENESIS
+from rewards.types import EpochState, Settlement
+
+log = structlog.get_logger("settlement")
+
+
+class NotYet(Exception):
+    """A step has to wait; the message says for what."""
+
+
+@dataclass
+class Settler:
+    """Settles one deployment's epochs. `lead` raises when this process does not lead any more."""
+
+    chain: Chain
+    sender: Sender
+    steps: EpochSteps
+    verifiers: Verifiers
+    store: FolderStore
+    settings: SettlementSettings
+    lead: Callable[[], Awaitable[None]]
+    now: Callable[[], float] = time.time
+
+    async def tick(self) -> None:
+        """Take every open epoch as far as it goes."""
+        await self.lead()
+        head = await self.chain.checkpoint()
+        timing = await Epochs(self.chain).timing(head)
+        if not timing.genesis:
+            return
+        rows = {row.epoch: row for row in await self.steps.all()}
+        newest = max(rows, default=-1)
+        if self.now() >= timing.epoch_end(newest + 1):
+            rows[newest + 1] = EpochProgress(newest + 1, Step.CLOSED, {}, "")
+        for epoch in sorted(rows):
+            if rows[epoch].step is not Step.DONE:
+                await self._advance(epoch, timing)
+
+    async def _advance(self, epoch: int, timing: Timing) -> None:
+        """Do step after step of one epoch until one has to wait; what stands in the way is noted."""
+        walk: tuple[tuple[Step, Callable[[int, dict[str, Any], Timing], Awaitable[dict[str, Any]]]], ...] = (
+            (Step.CLOSED, self._close),
+            (Step.WRITTEN, self._write),
+            (Step.SIGNED, self._sign),
+            (Step.SUBMITTED, self._submit),
+            (Step.ACTIVATED, self._activate),
+            (Step.PROPOSED, self._propose),
+            (Step.DONE, self._execute),
+        )
+        for step, work in walk:
+            row = await self.steps.get(epoch)
+            if row is not None and row.reached(step):
+                continue
+            data = row.data if row is not None else {}
+            try:
+                await self.lead()
+                left = await work(epoch, data, timing)
+            except NotYet as waiting:
+                await self._note(row, str(waiting))
+                return
+            except (ContractsError, RewardsError, OSError) as error:
+                log.warning("an epoch does not go on", epoch=epoch, step=step.value, error=str(error))
+                await self._note(row, f"{step.value}: {error}")
+                return
+            await self.steps.reach(epoch, step, **left)
+            log.info("epoch", epoch=epoch, step=step.value)
+
+    async def _note(self, row: EpochProgress | None, problem: str) -> None:
+        if row is not None and row.problem != problem:
+            await self.steps.note(row.epoch, problem)
+
+    # the steps
+
+    async def _close(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
+        """Freeze the checkpoint: a final block after the end, on which the report before stands."""
+        at = await self.chain.checkpoint()
+        if at.time < timing.epoch_end(epoch):
+            raise NotYet(f"the last final block is of {at.time}, the epoch ends at {timing.epoch_end(epoch)}")
+        if epoch and await Epochs(self.chain).record(epoch - 1, at) is None:
+            raise NotYet(f"the report of epoch {epoch - 1} is not final yet")
+        return {"checkpoint": {"number": at.number, "hash": at.hash.hex(), "time": at.time}}
+
+    async def _write(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
+        """Gather, settle and write the evidence."""
+        await self._wait_for_gateways(epoch, timing)
+        at = Checkpoint(
+            data["checkpoint"]["number"], bytes.fromhex(data["checkpoint"]["hash"]), data["checkpoint"]["time"]
+        )
+        view = await collect(self.chain, epoch, at)
+        members = [record for record in view.inputs.verifiers if record.active]
+        shown, missing = await self.verifiers.attestations(members, epoch)
+        late = self.now() > timing.epoch_end(epoch) + self.settings.attestation_wait_s
+        if missing and not late:
+            raise NotYet(f"attestations are missing: {missing}")
+        if missing:
+            log.warning("settling without some attestations", epoch=epoch, missing=missing)
+        inputs = assemble(
+            view.inputs,
+            await self._opening(epoch),
+            attempts=await self.steps.gather(epoch),
+            probe_days=[day for one in shown for day in one.probe_days],
+            canary_days=[day for one in shown for day in one.canary_days],
+            seeds={one.verifier: one.seed for one in shown},
+            commitments=view.commitments,
+        )
+        settlement = settle(inputs)
+        report = write_bundle(self.store, inputs, settlement.report)
+        return {"evidence": report.evidence.hex(), "missing": missing}
+
+    async def _sign(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
+        """Collect a quorum of signatures."""
+        report, _ = self._settled(data)
+        at = await self.chain.checkpoint()
+        operators = Operators(self.chain, "Verifiers")
+        members = [member for member in await operators.members(at) if member.active]
+        domain = self.chain.deployment.domain()
+        digest = report_digest(report, domain).digest(domain.separator())
+        signatures, missing = await self.verifiers.signatures(members, epoch, report.evidence, digest)
+        quorum = await operators.quorum(at)
+        if len(signatures) < quorum:
+            raise NotYet(f"{len(signatures)} of {quorum} signatures; missing: {missing}")
+        signatures.sort(key=lambda one: one.verifier)
+        return {"signatures": [one.signature.hex() for one in signatures], "unsigned": missing}
+
+    async def _submit(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
+        """Put the report on chain and wait until it is final."""
+        report, _ = self._settled(data)
+        epochs = Epochs(self.chain)
+        if await epochs.record(epoch, await self.chain.checkpoint()) is None:
+            signatures = [bytes.fromhex(one) for one in data["signatures"]]
+            await self._send(f"report:{epoch}:{data['evidence'][:16]}", epochs.submit(report, signatures))
+        record = await epochs.record(epoch, await self.chain.checkpoint())
+        if record is None:
+            raise NotYet("the report is sent and not final yet")
+        if record.evidence != report.evidence:
+            raise RewardsError(f"another report of epoch {epoch} stands on chain: evidence 0x{record.evidence.hex()}")
+        return {"activates_at": record.activates_at}
+
+    async def _activate(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
+        """Activate the report after its delay."""
+        report, _ = self._settled(data)
+        epochs = Epochs(self.chain)
+        head = await self.chain.head()
+        if (await epochs.progress(head)).next_activation <= epoch:
+            if head.time < data["activates_at"]:
+                raise NotYet(f"the report activates at {data['activates_at']}")
+            await self._send(f"activate:{epoch}", epochs.activate(epoch, report.credits, report.payees))
+        if (await epochs.progress(await self.chain.checkpoint())).next_activation <= epoch:
+            raise NotYet("the activation is sent and not final yet")
+        return {}
+
+    async def _propose(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
+        """Propose every slash the report calls for."""
+        report, settlement = self._settled(data)
+        court, at = Court(self.chain), await self.chain.head()
+        domain = self.chain.deployment.domain()
+        hashes = leaf_hashes(domain.chain_id, domain.epoch_ledger, report)
+        slashes: dict[str, int] = {}
+        for index, leaf in enumerate(report.leaves):
+            if leaf.slash_level < 2:
+                continue
+            if not await court.slash_of(leaf.provider, epoch, at):
+                call = court.propose(epoch, leaf, proof(hashes, index), _harmed(settlement, leaf.provider))
+                await self._send(f"slash:{epoch}:{leaf.provider}", call)
+            slashes[leaf.provider] = await court.slash_of(leaf.provider, epoch, await self.chain.head())
+        return {"slashes": slashes}
+
+    async def _execute(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
+        """Execute the proposed slashes after their challenge window."""
+        _, settlement = self._settled(data)
+        court = Court(self.chain)
+        for provider, slash_id in data["slashes"].items():
+            head = await self.chain.head()
+            slash = await court.slash(slash_id, head)
+            if slash is None:
+                raise NotYet(f"slash {slash_id} was reorganised away")
+            if slash.executed_at:
+                continue
+            if head.time < slash.executable_at:
+                raise NotYet(f"slash {slash_id} can be executed at {slash.executable_at}")
+            await self._send(f"execute:{slash_id}:{epoch}", court.execute(slash_id, _harmed(settlement, provider)))
+        final = await self.chain.checkpoint()
+        for slash_id in data["slashes"].values():
+            slash = await court.slash(slash_id, final)
+            if slash is None or not slash.executed_at:
+                raise NotYet(f"the execution of slash {slash_id} is not final yet")
+        return {}
+
+    # what steps share
+
+    async def _send(self, intent: str, call: Any) -> None:
+        await self.sender.submit(intent, call, until=Until.MINED, timeout_s=60.0)
+
+    async def _wait_for_gateways(self, epoch: int, timing: Timing) -> None:
+        """Wait until every gateway that still speaks has drained everything of the epoch."""
+        end = (epoch + 1) * timing.slots_per_epoch
+        for mark in await self.steps.watermarks():
+            if mark.slot < end and mark.silent_s < self.settings.watermark_wait_s:
+                raise NotYet(f"gateway {mark.gateway} has drained up to slot {mark.slot}, the epoch ends at {end}")
+
+    async def _opening(self, epoch: int) -> EpochState:
+        """Return the state the epoch before closed with, recomputed from its evidence."""
+        if epoch == 0:
+            return GENESIS
+        before = await self.steps.get(epoch - 1)
+        if before is None or "evidence" not in before.data:
+            raise CheckpointRefused(f"the evidence of epoch {epoch - 1} is not here: restore the evidence folder")
+        _, settlement = self._settled(before.data)
+        return settlement.closing
+
+    def _settled(self, data: dict[str, Any]) -> tuple[Report, Settlement]:
+        """Return an epoch's report and settlement, recomputed from the evidence that was written."""
+        bundle = read_bundle(self.store, bytes.fromhex(data["evidence"]))
+        return bundle.report, settle(bundle.inputs)
+
+
+def _harmed(settlement: Settlement, provider: str) -> Harmed | None:
+    return next((one for one in settlement.harmed if one.provider == provider), None)
