@@ -58,6 +58,18 @@ class GatewaySettings(CommonSettings):
     drain_every_s: float = Field(default=0.25, gt=0, description="How often the journal is copied into the database.")
     stop_s: float = Field(default=20.0, ge=0, description="How long running answers may take when stopping.")
     public_url: str = Field(default="", description="How customers reach the gateway; default: the listening address.")
+    directory_s: float = Field(default=2.0, gt=0, description="How often providers are read from the chain.")
+    default_output_tokens: int = Field(
+        default=1024, gt=0, description="Tokens ordered for a request that sets no limit; they decide its hold."
+    )
+    first_byte_s: float = Field(default=30.0, gt=0, description="How long a provider may take to its first byte.")
+    gap_floor_s: float = Field(
+        default=2.0, gt=0, description="A stream's gap may last twenty expected ones, but at least so long."
+    )
+    answer_s: float = Field(default=600.0, gt=0, description="How long a whole answer may take.")
+    receipt_s: int = Field(default=120, gt=0, description="After the longest answer, how long a receipt is waited for.")
+    active_most: int = Field(default=2048, gt=0, description="Requests served at once.")
+    active_per_key: int = Field(default=128, gt=0, description="Requests served at once for one API key.")
 
     def session_secret(self) -> bytes:
         """Return the key of session tokens, made on the first start and kept, so that sessions survive restarts."""
