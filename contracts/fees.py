@@ -73,6 +73,11 @@ def replaces(price: Price, before: Price) -> bool:
     return 8 * price.most_fee_wei >= 9 * before.most_fee_wei and 8 * price.tip_wei >= 9 * before.tip_wei
 
 
+def covers(price: Price, market: Market) -> bool:
+    """Say whether a price buys inclusion at the market: then what is not included waits for something else."""
+    return price.most_fee_wei >= market.base_fee_wei + min(price.tip_wei, market.tip_wei)
+
+
 def assert_replaces(price: Price, before: Price) -> None:
     """Stop before a replacement is signed that a node may refuse."""
     assert replaces(price, before), f"{price} does not replace {before}"

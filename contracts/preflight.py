@@ -35,7 +35,7 @@ async def simulate(chain: Chain, sender: str, call: Call) -> Simulation:
     called, estimate, block, tip, nonce = await chain.batch(
         [
             ("eth_call", [transaction, "latest"]),
-            ("eth_estimateGas", [transaction]),
+            ("eth_estimateGas", [transaction, "latest"]),
             ("eth_getBlockByNumber", ["latest", False]),
             ("eth_maxPriorityFeePerGas", []),
             ("eth_getTransactionCount", [sender, "latest"]),

@@ -30,7 +30,7 @@ from eth_account import Account
 from contracts.calls import Call
 from contracts.chain import Chain, Finality, block_id
 from contracts.errors import ContractRefused, FeeCapReached, RpcRefused
-from contracts.fees import FeePolicy, Price, assert_replaces, first_price, replacement_price
+from contracts.fees import FeePolicy, Price, assert_replaces, covers, first_price, replacement_price
 from contracts.outbox import Inclusion, Intent, IntentState, Outbox, SignedTransaction
 from contracts.preflight import read_market, simulate
 from contracts.signing import Signer
@@ -180,15 +180,14 @@ class Reconciler:
     async def _replace(self, intent: Intent, facts: Facts) -> None:
         before = intent.rivals[-1]
         offered = Price(before.most_fee_wei, before.tip_wei)
+        market = await read_market(self._chain)
         try:
-            price = replacement_price(intent.intent_id, offered, await read_market(self._chain), self._fees)
+            price = replacement_price(intent.intent_id, offered, market, self._fees)
         except FeeCapReached as error:
-            log.warning(
-                "fee cap reached", intent=intent.intent_id, needed_wei=error.needed_wei, most_wei=error.most_wei
-            )
-            self.capped[intent.intent_id] = error
-            self.notes[intent.intent_id] = str(error)
-            await self._send(intent, before, facts.head)
+            if not covers(offered, market):
+                self._cap(intent, error)
+            if before.hash not in facts.pooled:
+                await self._send(intent, before, facts.head)
             return
         assert_replaces(price, offered)
         intent = await self._sign(intent, price)

@@ -220,11 +220,15 @@ class Sender:
         return tuple(one for one in found if one is not None)
 
     async def _why(self, intent: Intent, inclusion: Inclusion) -> ContractRefused | None:
-        """Ask what the contract would have said on top of the block before; None where no node can tell."""
+        """Ask what the contract says on top of the block before, and of the block itself; None where no node can tell.
+
+        The second is for what an earlier transaction of the same block brought about.
+        """
         draft = intent.draft
         transaction = {"from": self.address, "to": draft.to, "data": "0x" + draft.data.hex(), "value": hex(draft.value)}
-        try:
-            await self._chain.request("eth_call", [transaction, hex(inclusion.block_number - 1)])
-        except RpcRefused as error:
-            return refusal(error, draft.label.partition(".")[0], draft.label)
+        for block in (inclusion.block_number - 1, inclusion.block_number):
+            try:
+                await self._chain.request("eth_call", [transaction, hex(block)])
+            except RpcRefused as error:
+                return refusal(error, draft.label.partition(".")[0], draft.label)
         return None
