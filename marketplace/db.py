@@ -81,9 +81,10 @@ class Database:
                 log.warning("database away, trying again", what=what, error=_first_line(error), wait_s=wait_s)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _MOST_WAIT_S)
-                await self._revive()
+                await self.revive()
 
-    async def _revive(self) -> None:
+    async def revive(self) -> None:
+        """Start the embedded server if it is away; another server is only waited for."""
         if self._folder is None:
             return
         try:

@@ -2,36 +2,40 @@
 
 Blocks up to which events were read are kept with their hashes. Where one of them is not on the chain any more, even
 though it was final, the chain was reorganised deeper than finality promised: its events are taken out, and what they
-posted is reversed by entries of the opposite direction; then the new blocks are read. An event's key holds its
-block's hash, so the same transaction mined again elsewhere posts again. Every pass is one transaction of the
-database.
+posted is answered by opposite entries; then the new blocks are read. An event's key holds its block's hash and how
+often blocks were taken back before, so whatever is mined again posts again. A pass is one transaction of the database.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts import event_types as events
 from contracts.chain import Chain
 from contracts.errors import ContractsError
 from contracts.event_types import Event
 from contracts.events import fetch
 from contracts.types import Checkpoint
+from marketplace.chain_ledger import MONEY_EVENTS, post_events, take_back
 from marketplace.db import Database
-from marketplace.ledger import ESCROW, Transfer, account, post
-from marketplace.models import chain_blocks, chain_events, transfers
+from marketplace.errors import BondedError
+from marketplace.models import chain_blocks, chain_events, chain_source
 
 log = structlog.get_logger("indexer")
 
 _KEPT_BLOCKS = 4096
 _MOST_WAIT_S = 8.0
+
+
+class WrongDatabase(BondedError):
+    """The database holds the books of another deployment: give each its own database or data folder."""
 
 
 class Indexer:
@@ -42,6 +46,7 @@ class Indexer:
         self._chain = chain
         self._unit = unit_atto
         self._chunk = chunk
+        self._deployment = f"{chain.key}:{chain.deployment.address('JobEscrow')}"
 
     async def run(self, every_s: float) -> None:
         """Follow until cancelled; an RPC endpoint or a database that is away is waited for."""
@@ -60,9 +65,10 @@ class Indexer:
         final = await self._chain.checkpoint()
         count = 0
         async with self._database.begin() as connection:
+            rollbacks = await self._lock(connection)
             base = await self._common_block(connection)
             if base is not None:
-                await self._unwind(connection, base)
+                rollbacks += await self._unwind(connection, base)
             first = self._chain.deployment.block if base is None else base + 1
             if first > final.number:
                 return 0
@@ -70,8 +76,7 @@ class Indexer:
             if await self._chain.block(final.number) != final:
                 log.info("the chain moved while it was read; reading again", block=final.number)
                 return 0
-            for event in found:
-                await self._store(connection, event)
+            await self._store(connection, found, rollbacks)
             await self._remember(connection, final)
             count = len(found)
         return count
@@ -93,71 +98,69 @@ class Indexer:
             oldest = int(row.number)
         return None if oldest is None else min(oldest, self._chain.deployment.block) - 1
 
-    async def _unwind(self, connection: AsyncConnection, base: int) -> None:
-        """Take out every event above a block and reverse what it posted, newest first."""
+    async def _lock(self, connection: AsyncConnection) -> int:
+        """Let one process at a time follow; returns how often blocks were taken back. Raises WrongDatabase."""
+        await connection.execute(
+            insert(chain_source).values(id=1, deployment=self._deployment, rollbacks=0).on_conflict_do_nothing()
+        )
+        found = (
+            await connection.execute(select(chain_source.c.deployment, chain_source.c.rollbacks).with_for_update())
+        ).one()
+        if found.deployment != self._deployment:
+            raise WrongDatabase(
+                f"the database holds the books of {found.deployment}, this is {self._deployment}: use another one"
+            )
+        return int(found.rollbacks)
+
+    async def _unwind(self, connection: AsyncConnection, base: int) -> int:
+        """Take out every event above a block and answer what it posted, newest first; returns 1 if there was any."""
         gone = (
             await connection.execute(
-                select(chain_events).where(chain_events.c.block_number > base).order_by(chain_events.c.id.desc())
+                delete(chain_events)
+                .where(chain_events.c.block_number > base)
+                .returning(chain_events.c.id, chain_events.c.ledger_key)
             )
         ).all()
-        newer = (await connection.execute(select(func.count()).where(chain_blocks.c.number > base))).scalar_one()
-        if not newer and not gone:
-            return
-        log.warning("the chain was reorganised below its finality", block=base, events=len(gone))
-        for row in gone:
-            key = await self._posting_key(connection, _key(bytes(row.block_hash), row.log_index))
-            for one in self._transfers(row.name, row.fields, key):
-                await post(connection, [Transfer(f"reversal:{one.key}", one.credit, one.debit, one.amount)])
-        await connection.execute(delete(chain_events).where(chain_events.c.block_number > base))
-        await connection.execute(delete(chain_blocks).where(chain_blocks.c.number > base))
-
-    async def _store(self, connection: AsyncConnection, event: Event) -> None:
-        at, name, fields = event.at, type(event).__name__, event_fields(event)
-        await connection.execute(
-            insert(chain_events).values(
-                block_number=at.block_number,
-                block_hash=at.block_hash,
-                tx_hash=at.tx_hash,
-                log_index=at.log_index,
-                contract=at.contract_name,
-                name=name,
-                fields=fields,
-            )
+        newer = await connection.execute(
+            delete(chain_blocks).where(chain_blocks.c.number > base).returning(chain_blocks.c.number)
         )
-        key = await self._posting_key(connection, _key(at.block_hash, at.log_index))
-        await post(connection, self._transfers(name, fields, key))
+        if not newer.all() and not gone:
+            return 0
+        keys = [row.ledger_key for row in sorted(gone, key=lambda row: -row.id) if row.ledger_key]
+        undone = await take_back(connection, keys)
+        log.error(
+            "the chain was reorganised deeper than its finality: raise BONDED_FINALITY",
+            block=base,
+            events=len(gone),
+            transfers_undone=undone,
+        )
+        await connection.execute(update(chain_source).values(rollbacks=chain_source.c.rollbacks + 1))
+        return 1
 
-    async def _posting_key(self, connection: AsyncConnection, key: str) -> str:
-        """Return the key an event posts under: its own, or a numbered one after a reversal whose block came back."""
-        reversed_before = (
-            await connection.execute(
-                select(func.count()).where(transfers.c.key.startswith(f"reversal:{key}", autoescape=True))
-            )
-        ).scalar_one()
-        return f"{key}#{reversed_before}" if reversed_before else key
+    async def _store(self, connection: AsyncConnection, found: Sequence[Event], rollbacks: int) -> None:
+        rows = [_row(event, rollbacks) for event in found]
+        if rows:
+            await connection.execute(insert(chain_events), rows)
+        money = [(row["ledger_key"], row["name"], row["fields"]) for row in rows if row["ledger_key"]]
+        await post_events(connection, money, self._unit)
 
     async def _remember(self, connection: AsyncConnection, block: Checkpoint) -> None:
         await connection.execute(insert(chain_blocks).values(number=block.number, hash=block.hash))
         await connection.execute(delete(chain_blocks).where(chain_blocks.c.number < block.number - _KEPT_BLOCKS))
 
-    def _transfers(self, name: str, fields: dict[str, Any], key: str) -> list[Transfer]:
-        """Return what an event moves in the ledger; nothing for most."""
-        move = _MOVES.get(name)
-        if move is None:
-            return []
-        customer, (debit, credit) = fields["customer"], move
-        sides = [side if side == ESCROW else account(customer, side) for side in (debit, credit)]
-        return [Transfer(key, sides[0], sides[1], int(fields["amount"]) * self._unit)]
 
-
-_MOVES = {
-    events.Deposited.__name__: (ESCROW, "available"),
-    events.WithdrawalRequested.__name__: ("available", "thawing"),
-    events.WithdrawalCancelled.__name__: ("thawing", "available"),
-    events.EscrowWithdrawn.__name__: ("thawing", ESCROW),
-    events.Charged.__name__: ("accrued", ESCROW),
-    events.Credited.__name__: (ESCROW, "available"),
-}
+def _row(event: Event, rollbacks: int) -> dict[str, Any]:
+    at, name = event.at, type(event).__name__
+    return {
+        "block_number": at.block_number,
+        "block_hash": at.block_hash,
+        "tx_hash": at.tx_hash,
+        "log_index": at.log_index,
+        "contract": at.contract_name,
+        "name": name,
+        "fields": event_fields(event),
+        "ledger_key": f"chain:{rollbacks}:{at.block_hash.hex()}:{at.log_index}" if name in MONEY_EVENTS else None,
+    }
 
 
 def event_fields(event: Event) -> dict[str, Any]:
@@ -179,7 +182,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
-
-
-def _key(block_hash: bytes, log_index: int) -> str:
-    return f"chain:{block_hash.hex()}:{log_index}"

@@ -1,7 +1,8 @@
 """The double-entry ledger, in atto: append-only transfers between named accounts, each posted once under its key.
 
 Accounts of a customer: `available`, `held`, `accrued` (used, not charged on chain yet), `thawing`. Their sum is what
-lies in escrow on chain, in atto; the account `escrow` is its mirror, so all accounts together are always zero.
+lies in escrow on chain, in atto; the account `escrow` is its mirror, so all accounts together are always zero. A fifth,
+`restored`, holds what charges took that a reorganisation undid; it counts as accrued.
 
     deposit      escrow → available          request withdrawal   available → thawing
     hold         available → held            withdrawal           thawing → escrow
@@ -179,14 +180,15 @@ async def customer_books(connection: AsyncConnection) -> dict[str, CustomerBooks
 def _books(customer: str, rows: dict[str, tuple[int, int]]) -> CustomerBooks:
     net = {part: credits - debits for part, (credits, debits) in rows.items()}
     credited, charged = rows.get("accrued", (0, 0))
+    restored = net.get("restored", 0)
     return CustomerBooks(
         customer=customer,
         available=net.get("available", 0),
         held=net.get("held", 0),
-        accrued=net.get("accrued", 0),
+        accrued=net.get("accrued", 0) + restored,
         thawing=net.get("thawing", 0),
         credited=credited,
-        charged=charged,
+        charged=charged - restored,
     )
 
 

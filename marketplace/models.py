@@ -106,6 +106,13 @@ chain_blocks = Table(
     Column("hash", LargeBinary, nullable=False),
     comment="blocks up to which events were read, newest last",
 )
+chain_source = Table(
+    "chain_source",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="always 1: a database has one deployment"),
+    Column("deployment", Text, nullable=False, comment="chain id, genesis block and JobEscrow"),
+    Column("rollbacks", Integer, nullable=False, comment="how often final blocks were taken back"),
+)
 chain_events = Table(
     "chain_events",
     metadata,
@@ -117,6 +124,12 @@ chain_events = Table(
     Column("contract", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("fields", JSONB, nullable=False),
+    Column(
+        "ledger_key",
+        Text,
+        nullable=True,
+        comment="prefix of the transfers it became, if it moved money",
+    ),
     UniqueConstraint("block_hash", "log_index", name="chain_events_once"),
     Index("chain_events_name", "name", "id"),
 )

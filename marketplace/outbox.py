@@ -1,153 +1,139 @@
-"""The operator's outbox (`contracts.outbox.Outbox`) in PostgreSQL: nonce and row in one transaction, one process a key.
+"""The operator's outbox in PostgreSQL (`contracts.outbox.Outbox`): nonce and row in one transaction, a process per key.
 
-A row is one intent as JSON. A session advisory lock on a connection of its own keeps a second process from using the
-same key; it ends with the process, however that ends.
+A row is one intent as JSON. Every step is made on the one connection that holds the key's advisory lock. Whoever loses
+the connection loses the lock with it, so a process that was cut off from the server cannot write beside the one that
+took over. A commit whose answer was lost is recognised by the row it would have written.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.errors import OutboxMisused
+from contracts.errors import OutboxLocked, OutboxMisused
 from contracts.outbox import Draft, Inclusion, Intent, IntentState, SignedTransaction
 from contracts.signing import normal_address
 from marketplace.db import Database
-from marketplace.errors import BondedError
 from marketplace.models import nonces, outbox
 
+T = TypeVar("T")
 
-class KeyInUse(BondedError):
-    """Another process sends with this key through this database: stop it, or give this one a key of its own."""
+Step = Callable[[Intent, int], Intent]
+"""How a row changes, given the row and the highest nonce any row ever had."""
 
 
 class PostgresOutbox:
-    """An outbox of one sender on one chain."""
+    """An outbox of one sender on one chain; made by `open`. Its steps wait while the server is away."""
 
-    def __init__(self, database: Database, sender: str, chain_key: str, guard: AsyncConnection | None) -> None:
-        self.sender = sender
+    def __init__(self, database: Database, sender: str, chain_key: str) -> None:
+        self.sender = normal_address(sender)
         self.chain_key = chain_key
         self._database = database
-        self._guard = guard
+        self._connection: AsyncConnection | None = None
+        self._turn = asyncio.Lock()
 
     @classmethod
     async def open(cls, database: Database, *, sender: str, chain_key: str) -> PostgresOutbox:
-        """Take the key's lock; raises KeyInUse."""
-        sender = normal_address(sender)
-        guard = await database.engine.connect()
-        try:
-            guard = await guard.execution_options(isolation_level="AUTOCOMMIT")
-            taken = await guard.execute(
-                text("SELECT pg_try_advisory_lock(:key)"), {"key": _lock_number(sender, chain_key)}
-            )
-            if not taken.scalar():
-                raise KeyInUse(f"{sender} is in use by another process")
-        except BaseException:
-            await guard.close()
-            raise
-        return cls(database, sender, chain_key, guard)
+        """Take the key's lock; raises OutboxLocked when another process has it."""
+        made = cls(database, sender, chain_key)
+        await made._run(_nothing, "locking the outbox")
+        return made
+
+    # ------------------------------------------------------------------------------------ contracts.outbox.Outbox
 
     async def get(self, intent_id: str) -> Intent | None:
-        async def work() -> Intent | None:
-            async with self._database.begin() as connection:
-                return await self._read(connection, intent_id)
-
-        return await self._database.persist(work, "reading the outbox")
+        return await self._run(lambda connection: self._read(connection, intent_id), "reading the outbox")
 
     async def open_intents(self) -> list[Intent]:
-        async def work() -> list[Intent]:
-            async with self._database.begin() as connection:
-                found = await connection.execute(
-                    select(outbox.c.row).where(*self._mine(), ~outbox.c.ended).order_by(outbox.c.nonce)
-                )
-                return [_intent(row) for (row,) in found]
-
-        return await self._database.persist(work, "reading the outbox")
+        return await self._run(lambda connection: self._select(connection, ~outbox.c.ended), "reading the outbox")
 
     async def prepare(self, draft: Draft, least_nonce: int) -> Intent:
-        async def work() -> Intent:
-            async with self._database.begin() as connection:
-                known = await self._read(connection, draft.intent_id)
-                if known is not None:
-                    return known
-                nonce = await self._reserve(connection, least_nonce)
-                intent = Intent(draft, nonce, IntentState.PREPARED)
-                await connection.execute(insert(outbox).values(**self._key(intent), **_values(intent)))
-                return intent
+        async def work(connection: AsyncConnection) -> Intent:
+            known = await self._read(connection, draft.intent_id)
+            if known is not None:
+                return known
+            nonce = max(least_nonce, await self._highest(connection) + 1)
+            intent = Intent(draft, nonce, IntentState.PREPARED)
+            await connection.execute(insert(outbox).values(**self._key(intent), **_values(intent)))
+            await self._reserve(connection, nonce)
+            return intent
 
-        return await self._database.persist(work, "preparing an intent")
+        return await self._run(work, "preparing an intent")
 
     async def signed(self, intent_id: str, transaction: SignedTransaction) -> Intent:
-        return await self._step(intent_id, lambda intent: intent.with_signed(transaction))
+        return await self._step(intent_id, lambda intent, _: intent.with_signed(transaction))
 
     async def broadcast(self, intent_id: str, block: int) -> Intent:
-        return await self._step(intent_id, lambda intent: intent.with_broadcast(block))
+        return await self._step(intent_id, lambda intent, _: intent.with_broadcast(block))
 
     async def mined(self, intent_id: str, inclusion: Inclusion) -> Intent:
-        return await self._step(intent_id, lambda intent: intent.with_mined(inclusion))
+        return await self._step(intent_id, lambda intent, _: intent.with_mined(inclusion))
 
     async def unmined(self, intent_id: str) -> Intent:
-        return await self._step(intent_id, lambda intent: intent.with_unmined())
+        return await self._step(intent_id, lambda intent, _: intent.with_unmined())
 
     async def final(self, intent_id: str, inclusion: Inclusion) -> Intent:
-        return await self._step(intent_id, lambda intent: intent.with_final(inclusion))
+        return await self._step(intent_id, lambda intent, _: intent.with_final(inclusion))
 
     async def reopen(self, least_nonce: int) -> list[Intent]:
-        async def work() -> list[Intent]:
-            async with self._database.begin() as connection:
-                found = await connection.execute(
-                    select(outbox.c.row)
-                    .where(*self._mine(), outbox.c.ended, outbox.c.nonce >= least_nonce)
-                    .order_by(outbox.c.nonce)
-                    .with_for_update()
-                )
-                gone = [intent for (row,) in found if (intent := _intent(row)).inclusion is not None]
-                return [await self._write(connection, intent.with_reopened()) for intent in gone]
+        async def work(connection: AsyncConnection) -> list[Intent]:
+            ended = await self._select(connection, outbox.c.ended & (outbox.c.nonce >= least_nonce))
+            return [
+                await self._write(connection, intent.with_reopened())
+                for intent in ended
+                if intent.inclusion is not None
+            ]
 
-        return await self._database.persist(work, "reopening intents")
+        return await self._run(work, "reopening intents")
 
     async def renonce(self, intent_id: str, least_nonce: int, gas: int) -> Intent:
-        async def work() -> Intent:
-            async with self._database.begin() as connection:
-                intent = await self._known(connection, intent_id)
-                nonce = await self._reserve(connection, least_nonce)
-                return await self._write(connection, intent.with_nonce(nonce, gas))
-
-        return await self._database.persist(work, "reserving another nonce")
+        return await self._step(
+            intent_id, lambda intent, highest: intent.with_nonce(max(least_nonce, highest + 1), gas)
+        )
 
     async def dropped(self, intent_id: str, reason: str) -> Intent:
-        return await self._step(intent_id, lambda intent: intent.with_dropped(reason))
+        return await self._step(intent_id, lambda intent, _: intent.with_dropped(reason))
 
     async def close(self) -> None:
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            await guard.invalidate()
-            await guard.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await _end(connection)
 
-    async def _step(self, intent_id: str, change: Callable[[Intent], Intent]) -> Intent:
-        async def work() -> Intent:
-            async with self._database.begin() as connection:
-                intent = await self._known(connection, intent_id)
-                return await self._write(connection, change(intent))
+    # ---------------------------------------------------------------------------------------------------- the steps
 
-        return await self._database.persist(work, "a step of an intent")
+    async def _step(self, intent_id: str, change: Step) -> Intent:
+        """Apply a step to the stored row; where the answer to a commit was lost, the row tells whether it happened."""
+        expected: Intent | None = None
 
-    async def _known(self, connection: AsyncConnection, intent_id: str) -> Intent:
-        intent = await self._read(connection, intent_id, lock=True)
-        if intent is None:
-            raise OutboxMisused(f"there is no intent {intent_id}")
-        return intent
+        async def work(connection: AsyncConnection) -> Intent:
+            nonlocal expected
+            before = await self._read(connection, intent_id)
+            if before is None:
+                raise OutboxMisused(f"there is no intent {intent_id}")
+            if before == expected:
+                return before
+            expected = change(before, await self._highest(connection))
+            await self._write(connection, expected)
+            if expected.nonce != before.nonce:
+                await self._reserve(connection, expected.nonce)
+            return expected
 
-    async def _read(self, connection: AsyncConnection, intent_id: str, lock: bool = False) -> Intent | None:
-        query = select(outbox.c.row).where(*self._mine(), outbox.c.intent_id == intent_id)
-        row = (await connection.execute(query.with_for_update() if lock else query)).scalar()
-        return None if row is None else _intent(row)
+        return await self._run(work, "a step of an intent")
+
+    async def _read(self, connection: AsyncConnection, intent_id: str) -> Intent | None:
+        found = await self._select(connection, outbox.c.intent_id == intent_id)
+        return found[0] if found else None
+
+    async def _select(self, connection: AsyncConnection, condition: Any) -> list[Intent]:
+        query = select(outbox.c.row).where(*self._mine(), condition).order_by(outbox.c.nonce)
+        return [_intent(row) for (row,) in await connection.execute(query)]
 
     async def _write(self, connection: AsyncConnection, intent: Intent) -> Intent:
         await connection.execute(
@@ -155,23 +141,66 @@ class PostgresOutbox:
         )
         return intent
 
-    async def _reserve(self, connection: AsyncConnection, least: int) -> int:
-        highest = (
-            await connection.execute(
-                select(func.max(nonces.c.nonce)).where(
-                    nonces.c.sender == self.sender, nonces.c.chain_key == self.chain_key
-                )
-            )
-        ).scalar()
-        nonce = least if highest is None else max(least, highest + 1)
+    async def _highest(self, connection: AsyncConnection) -> int:
+        query = select(func.max(nonces.c.nonce)).where(
+            nonces.c.sender == self.sender, nonces.c.chain_key == self.chain_key
+        )
+        found = (await connection.execute(query)).scalar()
+        return -1 if found is None else int(found)
+
+    async def _reserve(self, connection: AsyncConnection, nonce: int) -> None:
         await connection.execute(insert(nonces).values(sender=self.sender, chain_key=self.chain_key, nonce=nonce))
-        return nonce
+
+    # --------------------------------------------------------------------------------------------- lock and server
+
+    async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]], what: str) -> T:
+        """Make one transaction on the connection that holds the lock; raises OutboxLocked if another took it."""
+
+        async def attempt() -> T:
+            connection = await self._locked()
+            try:
+                async with connection.begin():
+                    return await work(connection)
+            except BaseException:
+                if connection.invalidated:
+                    await self.close()
+                raise
+
+        async with self._turn:
+            return await self._database.persist(attempt, what)
+
+    async def _locked(self) -> AsyncConnection:
+        if self._connection is None:
+            connection = await self._database.engine.connect()
+            try:
+                taken = await connection.execute(
+                    text("SELECT pg_try_advisory_lock(:key)"), {"key": _lock_number(self.sender, self.chain_key)}
+                )
+                if not taken.scalar():
+                    raise OutboxLocked(f"the outbox of {self.sender}")
+                await connection.commit()
+            except BaseException:
+                await connection.close()
+                raise
+            self._connection = connection
+        return self._connection
 
     def _mine(self) -> tuple[Any, ...]:
         return (outbox.c.sender == self.sender, outbox.c.chain_key == self.chain_key)
 
     def _key(self, intent: Intent) -> dict[str, str]:
         return {"sender": self.sender, "chain_key": self.chain_key, "intent_id": intent.intent_id}
+
+
+async def _nothing(connection: AsyncConnection) -> None:
+    """Take the lock and do nothing with it."""
+
+
+async def _end(connection: AsyncConnection) -> None:
+    """End the session, not only its loan from the pool: with it the server gives up the lock."""
+    if not connection.invalidated:
+        await connection.invalidate()
+    await connection.close()
 
 
 def _values(intent: Intent) -> dict[str, Any]:

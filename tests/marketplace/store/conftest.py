@@ -1,0 +1,42 @@
+"""A real PostgreSQL for the tests of this folder: one embedded server per session, one empty database per test."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from marketplace.db import Database
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a server that lives as long as the session."""
+    folder = tmp_path_factory.mktemp("postgres")
+    database = asyncio.run(Database.open("", folder))
+    url = database.url.replace("postgresql+psycopg", "postgresql")
+    yield url
+    asyncio.run(database.close())
+
+
+@pytest.fixture
+def empty_url(server: str) -> str:
+    """Return the URL of an empty database."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+    return server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+async def database(empty_url: str, tmp_path: Path) -> AsyncIterator[Database]:
+    """Return a migrated database of this test alone."""
+    database = await Database.open(empty_url, tmp_path)
+    yield database
+    await database.close()
