@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
-from scheduler.cost import EVERY_TERM, NO_HITS, PACKED, Numbers, Row
+from scheduler.cost import EVERY_TERM, NO_HITS, PACKED, Numbers, Row, price_rows
 from scheduler.decision import Decision, Refusal, choose
 from scheduler.eligibility import Pool, lanes_of
 from scheduler.gates import HALF, HARD, PROBATION, QUARTER, SOFT, TRIAL
@@ -95,12 +95,15 @@ def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | 
             rows.append(_unpack(packed, lanes[int(spin * size)] * ROW_SIZE))
         draws = (luck, spin, *us)
     tuition = policy.tuition_ppm / PPM
-    chosen, costs = choose(rows, numbers, mask, hits, newcomer_turn, tuition)
+    if newcomer_turn:
+        chosen, costs = choose(rows, numbers, mask, hits, True, tuition)
+    else:
+        chosen, costs = price_rows(rows, numbers, mask, hits)
     if chosen < 0:
         if pool.is_beyond(job):
             return refuse(state, job, pool, now_ms)
         rows, mask = _widen(state, pool, numbers, mask, hits, spin)
-        chosen, costs = choose(rows, numbers, mask, hits, False, tuition)
+        chosen, costs = price_rows(rows, numbers, mask, hits)
         newcomer_turn = False
         if chosen < 0:
             return refuse(state, job, pool, now_ms)
@@ -151,6 +154,6 @@ def _widen(
         turned = open_lanes[start:] + open_lanes[:start]
         for part in (turned[:limit], turned[limit:]):
             rows = [state.hot[lane] for lane in part]
-            if choose(rows, numbers, wider, hits, False, 1.0)[0] >= 0:
+            if price_rows(rows, numbers, wider, hits)[0] >= 0:
                 return rows, wider
     return [], without_probation

@@ -112,6 +112,14 @@ def test_a_pool_is_built_once_until_an_offer_of_its_model_changes() -> None:
     assert eligible.pool(Demand("a"), 100) is not first
 
 
+def test_another_models_context_length_does_not_move_a_cached_pool_to_other_jobs() -> None:
+    eligible = Eligibility(64, lambda lane: 1.0, lambda lane: False)
+    eligible.put(0, make_offer(0, model="a", context_length=2_048))
+    assert eligible.pool(Demand("a"), 3_000).lanes == ()
+    eligible.put(1, make_offer(1, model="b", context_length=512))
+    assert eligible.pool(Demand("a"), 1_000).lanes == (0,)
+
+
 def test_scores_and_stakes_change_without_rebuilding_pools() -> None:
     state = make_market([make_offer(0), make_offer(1)])
     pool = state.eligible.pool(Demand(make_offer().model), 100)
