@@ -104,7 +104,7 @@ async def _history(rpc: str, deployment: Path | None, finality: str, as_json: bo
         ("provider", "taken", "to the harmed", "to the SLA fund", "burned"),
         [
             (s.provider, *(whole(amount, stake) for amount in (s.taken, s.to_harmed, s.to_sla_fund, s.burned)))
-            for s in found.executions
+            for s in found.slashes
         ],
         numbers=("taken", "to the harmed", "to the SLA fund", "burned"),
     )

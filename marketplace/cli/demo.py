@@ -60,8 +60,14 @@ async def _demo(keep: bool, folder: Path) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
+
+    def interrupt() -> None:
+        stopped.set()
+        if task is not None:
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: (stopped.set(), task.cancel() if task else None))
+        loop.add_signal_handler(number, interrupt)
     say("starting a devnet with blocks of one second")
     stage = Stage.build(root, folder, say)
     try:

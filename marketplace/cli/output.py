@@ -81,14 +81,11 @@ def _explain(error: BaseException) -> tuple[int, str, str]:
 def _classify(error: BaseException, message: str, mend: str) -> tuple[int, str, str]:
     """Give errors of libraries and of `contracts` their exit code without importing what raised them."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names & {"Refused", "ContractRefused", "ContractReverted", "ContractLogicError", "WouldRevert", "Reverted"}:
+    if names & {"ContractRefused", "TransactionReverted", "IntentDropped"}:
         return ExitCode.REFUSED_BY_CHAIN, message, mend
-    if names & {"Unreachable", "ChainUnreachable", "ConnectError", "ConnectionError", "TransportError", "TimeoutError"}:
-        return (
-            ExitCode.UNREACHABLE,
-            message,
-            mend or "check that it runs and that the address is right, then run this again",
-        )
+    if names & {"ChainUnavailable", "ConnectError", "ConnectionError", "TransportError", "TimeoutError"}:
+        mend = mend or "check that it runs and that the address is right, then run this again"
+        return ExitCode.UNREACHABLE, message, mend
     if names & {"BondedError", "ContractsError", "RewardsError", "SchedulerError"}:
         return ExitCode.FAILED, message, mend
     if isinstance(error, OSError):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contracts.signing import Signer
 
 
-class _session:
+class Session:
     """A signed-in client of the gateway's control API."""
 
     def __init__(self, gateway: str, keystore: Path | None, password_file: Path | None) -> None:

@@ -41,7 +41,7 @@ async def print_outcome(stage: Stage, outcome: Outcome) -> None:
         row[0] += claim.fees
         row[1] += claim.incentive
     taken: dict[str, int] = {}
-    for slash in history.executions:
+    for slash in history.slashes:
         taken[slash.provider] = taken.get(slash.provider, 0) + slash.taken
 
     rows: list[tuple[Any, ...]] = []
@@ -109,8 +109,8 @@ async def print_outcome(stage: Stage, outcome: Outcome) -> None:
         f"Still in the ledger contract: {money(books.fees)} fees and {money(books.incentives)} incentives to claim, "
         f"{money(books.owed)} owed to verifiers and treasury, {money(books.incentive_fund)} in the incentive fund."
     )
-    for row in outcome.replays:
-        print_line(f"Replay of epoch {row['epoch']}: equal, {row['attempts']} attempts, {row['leaves']} leaves.")
+    for one in outcome.replays:
+        print_line(f"Replay of epoch {one['epoch']}: equal, {one['attempts']} attempts, {one['leaves']} leaves.")
     print_line(f"Tampered evidence: {outcome.tampered}")
 
 

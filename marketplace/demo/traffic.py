@@ -51,9 +51,9 @@ async def send_one(client: openai.AsyncOpenAI, tally: Tally, model: str, stream:
     try:
         if stream:
             finished = False
-            answer = await client.chat.completions.create(
+            answer = await client.chat.completions.create(  # type: ignore[call-overload]
                 model=model,
-                messages=messages,  # type: ignore[arg-type]
+                messages=messages,
                 max_tokens=most,
                 stream=True,
             )

@@ -155,6 +155,7 @@ def earnings(
             pay = await Token(chain, "PaymentToken").decimals(at)
             stake = await Token(chain, "StakeToken").decimals(at)
         activated = {activation.epoch for activation in found.activations}
+        proposed = {one.id: one for one in found.proposals}
         rows = _by_epoch(found.reports, owner, activated, pay)
         return {
             "provider": owner,
@@ -165,8 +166,14 @@ def earnings(
                 if one.provider == owner
             ],
             "slashes": [
-                {"id": one.id, "taken": whole(one.taken, stake), "to_harmed": whole(one.to_harmed, stake)}
-                for one in found.executions
+                {
+                    "id": one.id,
+                    "epoch": proposed[one.id].epoch,
+                    "level": proposed[one.id].level,
+                    "taken": whole(one.taken, stake),
+                    "to_harmed": whole(one.to_harmed, stake),
+                }
+                for one in found.slashes
                 if one.provider == owner
             ],
         }

@@ -1,0 +1,138 @@
+"""Hold the ledger against the chain: every line names two sums that must be the same, read at one final block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from contracts.chain import Chain
+from contracts.epochs import Epochs
+from contracts.escrow import Escrow
+from contracts.history import read_report
+from contracts.staking import Staking
+from contracts.tokens import Token
+from contracts.types import Checkpoint
+from marketplace.db import Database
+from marketplace.indexer import Indexer
+from marketplace.ledger import customer_books, trial_balance
+from marketplace.models import attempts, epoch_steps, outbox
+
+
+@dataclass(frozen=True, slots=True)
+class BookLine:
+    """Two sums that must be equal, with what they are; `unit` says in what they are counted."""
+
+    what: str
+    ours: int
+    theirs: int
+    unit: str
+
+    @property
+    def equal(self) -> bool:
+        """Say whether the line holds."""
+        return self.ours == self.theirs
+
+
+async def check_books(database: Database, chain: Chain) -> list[BookLine]:
+    """Bring the index up to the last final block and compare; returns every line, equal or not."""
+    final = await chain.checkpoint()
+    pay, stake = Token(chain, "PaymentToken"), Token(chain, "StakeToken")
+    unit = 10 ** (18 - await pay.decimals(final))
+    await Indexer(database, chain, unit).follow()
+    block = await chain.block(await Indexer(database, chain, unit).position())
+    at = block or final
+    async with database.begin() as connection:
+        trial = await trial_balance(connection)
+        books = await customer_books(connection)
+        charged_ever = sum(one.credited for one in books.values())
+        used = int((await connection.execute(select(func.coalesce(func.sum(attempts.c.charge), 0)))).scalar_one())
+        stuck = (await connection.execute(select(func.count()).select_from(outbox).where(~outbox.c.ended))).scalar_one()
+        halted = (
+            await connection.execute(
+                select(func.count()).select_from(epoch_steps).where(epoch_steps.c.problem.like("%another report%"))
+            )
+        ).scalar_one()
+    escrow, epochs = Escrow(chain), Epochs(chain)
+    customers = await escrow.customers(at)
+    funds = await escrow.funds(at)
+    ledger = await epochs.books(at)
+    lines = [
+        BookLine("debits = credits over the whole ledger", trial.debits, trial.credits, "atto"),
+        BookLine("transfers = debits", trial.transferred, trial.debits, "atto"),
+        BookLine("accounts whose kept balance is not the sum of their transfers", len(trial.wrong_accounts), 0, ""),
+        BookLine(
+            "ledger: sum of customers = escrow's balances on chain",
+            sum(one.escrow for one in books.values()),
+            funds.balances * unit,
+            "atto",
+        ),
+        BookLine("ledger: account escrow = escrow's balances on chain", trial.escrow, funds.balances * unit, "atto"),
+        BookLine(
+            "customers whose ledger is not their escrow on chain",
+            sum(
+                (books[view.customer].escrow if view.customer in books else 0) != view.balance * unit
+                for view in customers
+            ),
+            0,
+            "",
+        ),
+        BookLine("charges of receipts = used in the ledger", used, charged_ever, "atto"),
+        BookLine(
+            "escrow contract: balances + SLA fund = its payment tokens",
+            funds.balances + funds.sla_fund,
+            await pay.balance(chain.deployment.address("JobEscrow"), at),
+            "units",
+        ),
+        BookLine(
+            "escrow contract: compensation + SLA fund = its stake tokens",
+            funds.compensation + funds.stake_sla_fund,
+            await stake.balance(chain.deployment.address("JobEscrow"), at),
+            "stake units",
+        ),
+        BookLine(
+            "epoch ledger: pending + fees + incentives + owed + fund = its payment tokens",
+            ledger.pending + ledger.fees + ledger.incentives + ledger.owed + ledger.incentive_fund,
+            await pay.balance(chain.deployment.address("EpochLedger"), at),
+            "units",
+        ),
+        await _staking_line(chain, at, stake),
+        BookLine("transactions that are not final", int(stuck), 0, ""),
+        BookLine("epochs halted by a report that is not ours", int(halted), 0, ""),
+    ]
+    return lines + await _leaf_lines(chain, at, ledger.fees, ledger.incentives)
+
+
+async def _staking_line(chain: Chain, at: Checkpoint, stake: Token) -> BookLine:
+    totals = await Staking(chain).totals(at)
+    return BookLine(
+        "staking contract: stake + unbonding + matured = its stake tokens",
+        totals.stake + totals.unbonding + totals.matured,
+        await stake.balance(chain.deployment.address("ProviderStaking"), at),
+        "stake units",
+    )
+
+
+async def _leaf_lines(chain: Chain, at: Checkpoint, fees: int, incentives: int) -> list[BookLine]:
+    """Compare the leaves of the last active report with what its contract holds for them."""
+    epochs = Epochs(chain)
+    progress = await epochs.progress(at)
+    if not progress.next_activation:
+        return []
+    published = await read_report(chain, progress.next_activation - 1, at)
+    leaves = published.report.leaves
+    claimed = [await epochs.claimed(leaf.provider, at) for leaf in leaves]
+    return [
+        BookLine(
+            "leaves: cumulative fees = claimed + still claimable",
+            sum(leaf.cumulative_fees for leaf in leaves),
+            sum(one[0] for one in claimed) + fees,
+            "units",
+        ),
+        BookLine(
+            "leaves: cumulative incentives = claimed + still claimable",
+            sum(leaf.cumulative_incentive for leaf in leaves),
+            sum(one[1] for one in claimed) + incentives,
+            "units",
+        ),
+    ]

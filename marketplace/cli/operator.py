@@ -1,0 +1,228 @@
+"""`bonded operator`: run gateway and settlement, bond the gateway, fund, and hold the books against the chain."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from marketplace.cli.chain import (
+    FINALITY_DEFAULT,
+    RPC_DEFAULT,
+    DeploymentOption,
+    FinalityOption,
+    RpcOption,
+    open_chain,
+)
+from marketplace.cli.keys import KeystoreOption, PasswordFileOption, open_keystore
+from marketplace.cli.output import (
+    DryRunFlag,
+    ExitCode,
+    JsonFlag,
+    YesFlag,
+    fail,
+    print_json,
+    print_line,
+    print_table,
+    units,
+    whole,
+)
+from marketplace.cli.payment import pay
+
+if TYPE_CHECKING:
+    from contracts.calls import Call
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run gateway, clock, indexer and settlement.")
+
+ListenOption = Annotated[str | None, typer.Option("--listen", envvar="BONDED_LISTEN", help="host:port to serve at.")]
+
+
+@app.command()
+def gateway(
+    listen: ListenOption = None,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+) -> None:
+    """Serve customers: inference, control API and dashboard. Settings come from BONDED_… variables."""
+    from marketplace.gateway.run import run
+    from marketplace.settings import GatewaySettings, load
+
+    run(load(GatewaySettings, listen=listen), open_keystore(keystore, password_file))
+
+
+@app.command()
+def settle(
+    evidence_listen: Annotated[
+        str | None,
+        typer.Option("--evidence-listen", envvar="BONDED_EVIDENCE_LISTEN", help="host:port of the evidence."),
+    ] = None,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+) -> None:
+    """Index, settle, send and serve evidence; a second process of this kind stands by."""
+    from marketplace.settings import SettlementSettings, load
+    from marketplace.settlement_process import run_settlement
+
+    settings = load(SettlementSettings, evidence_listen=evidence_listen)
+    asyncio.run(run_settlement(settings, open_keystore(keystore, password_file)))
+
+
+@app.command()
+def migrate(as_json: JsonFlag = False) -> None:
+    """Bring the database to the newest version (the other commands do it too)."""
+
+    async def work() -> None:
+        from marketplace.db import Database
+        from marketplace.settings import CommonSettings, load
+
+        settings = load(CommonSettings)
+        database = await Database.open(settings.database_url, settings.data_folder)
+        await database.close()
+
+    asyncio.run(work())
+    print_json({"migrated": True}) if as_json else print_line("the database is at the newest version")
+
+
+@app.command("join-gateway")
+def join_gateway(
+    endpoint: Annotated[str, typer.Argument(help="The URL at which agents reach this gateway.")],
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Post the gateway's bond; agents accept tickets of bonded gateways only."""
+
+    async def work() -> None:
+        from contracts.operators import Operators
+        from contracts.tokens import Token
+
+        signer = open_keystore(keystore, password_file)
+        async with open_chain(rpc, deployment, finality) as chain:
+            head = await chain.head()
+            operators, token = Operators(chain, "Gateways"), Token(chain, "StakeToken")
+            if await operators.is_member(signer.address, head):
+                facts: dict[str, Any] = {"gateway": signer.address, "member": True}
+                print_json(facts) if as_json else print_line("this key is a gateway already")
+                return
+            bond = (await operators.settings(head)).bond
+            decimals, symbol = await token.decimals(head), await token.symbol(head)
+            if await token.balance(signer.address, head) < bond:
+                fail(f"the bond is {whole(bond, decimals, symbol)}", f"send stake tokens to {signer.address} first")
+            facts = {"gateway": signer.address, "bond": whole(bond, decimals, symbol), "endpoint": endpoint}
+            spender = chain.deployment.address("Gateways")
+            calls: list[tuple[str, Call]] = []
+            if await token.allowance(signer.address, spender, head) < bond:
+                calls.append(("approve", token.approve(spender, bond)))
+            calls.append(("join", operators.join(endpoint)))
+            await pay(chain, signer, keystore, calls, facts, None, dry_run, yes, as_json)
+
+    asyncio.run(work())
+
+
+@app.command()
+def fund(
+    incentives: Annotated[str | None, typer.Option("--incentives", help="Whole payment tokens for incentives.")] = None,
+    sla: Annotated[str | None, typer.Option("--sla", help="Whole payment tokens for the SLA fund.")] = None,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put payment tokens into the incentive fund or the SLA fund."""
+
+    async def work() -> None:
+        from contracts.epochs import Epochs
+        from contracts.escrow import Escrow
+        from contracts.tokens import Token
+
+        if incentives is None and sla is None:
+            fail("nothing to fund", "give --incentives or --sla", ExitCode.USAGE)
+        signer = open_keystore(keystore, password_file)
+        async with open_chain(rpc, deployment, finality) as chain:
+            head = await chain.head()
+            token = Token(chain, "PaymentToken")
+            decimals, symbol = await token.decimals(head), await token.symbol(head)
+            calls: list[tuple[str, Call]] = []
+            facts: dict[str, Any] = {"payer": signer.address}
+            for what, amount, spender, into in (
+                ("incentives", incentives, "EpochLedger", Epochs(chain).fund_incentives),
+                ("SLA fund", sla, "JobEscrow", Escrow(chain).fund_sla),
+            ):
+                if amount is None:
+                    continue
+                wanted = units(amount, decimals)
+                facts[what] = whole(wanted, decimals, symbol)
+                calls.append((f"approve {what}", token.approve(chain.deployment.address(spender), wanted)))
+                calls.append((what, into(wanted)))
+            await pay(chain, signer, keystore, calls, facts, None, dry_run, yes, as_json)
+
+    asyncio.run(work())
+
+
+@app.command()
+def check(
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Hold the ledger against the chain; exit 0 only when every line is equal."""
+
+    async def work() -> list[Any]:
+        from marketplace.books import check_books
+        from marketplace.db import Database
+        from marketplace.settings import CommonSettings, load
+
+        settings = load(CommonSettings)
+        database = await Database.open(settings.database_url, settings.data_folder)
+        try:
+            async with open_chain(rpc, deployment, finality) as chain:
+                return await check_books(database, chain)
+        finally:
+            await database.close()
+
+    lines = asyncio.run(work())
+    if as_json:
+        print_json({"equal": all(line.equal for line in lines), "lines": lines})
+    else:
+        print_table(
+            "Books",
+            ("what must hold", "one side", "other side", "in", ""),
+            [(line.what, line.ours, line.theirs, line.unit, "ok" if line.equal else "DIFFERENT") for line in lines],
+            numbers=("one side", "other side"),
+        )
+    if not all(line.equal for line in lines):
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+@app.command()
+def status(as_json: JsonFlag = False) -> None:
+    """Show how far each epoch has come and what stands in its way."""
+
+    async def work() -> list[Any]:
+        from marketplace.db import Database
+        from marketplace.epoch_steps import EpochSteps
+        from marketplace.settings import CommonSettings, load
+
+        settings = load(CommonSettings)
+        database = await Database.open(settings.database_url, settings.data_folder)
+        try:
+            return await EpochSteps(database).all()
+        finally:
+            await database.close()
+
+    rows = asyncio.run(work())
+    if as_json:
+        print_json({"epochs": [{"epoch": row.epoch, "step": row.step.value, "problem": row.problem} for row in rows]})
+    else:
+        print_table("Epochs", ("epoch", "step", "waiting for"), [(r.epoch, r.step.value, r.problem) for r in rows])
