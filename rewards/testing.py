@@ -66,12 +66,14 @@ class Network:
     rules: RulesRecord = RULES
     incentive_fund: int = 10_000_000
     chain_id: int = 31_337
+    epoch_ledger: str = LEDGER
+    genesis: int = GENESIS_TIME
     records: dict[str, ProviderRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Derive all keys and register everybody before genesis."""
-        self.separator = Domain(self.chain_id, LEDGER).separator()
-        self.timing = Timing(GENESIS_TIME, self.slot_s, self.slots)
+        self.separator = Domain(self.chain_id, self.epoch_ledger).separator()
+        self.timing = Timing(self.genesis, self.slot_s, self.slots)
         self.gateway = signer("gateway")
         self.verifier_keys = sorted((signer(f"verifier {i}") for i in range(self.verifiers)), key=lambda k: k.address)
         self.customer_names = sorted(signer(f"customer {i}").address for i in range(self.customers))
@@ -88,7 +90,7 @@ class Network:
                 weight=1,
                 offer_digest=keccak(name.encode()),
                 status=ProviderStatus.ACTIVE,
-                registered_at=GENESIS_TIME - 3600,
+                registered_at=self.genesis - 3600,
                 stake=STAKE,
                 required_stake=STAKE,
             )
@@ -206,7 +208,7 @@ class Network:
             EpochInputs(
                 epoch=epoch,
                 chain_id=self.chain_id,
-                epoch_ledger=LEDGER,
+                epoch_ledger=self.epoch_ledger,
                 timing=self.timing,
                 checkpoint=Checkpoint(1_000 + epoch, keccak(b"block %d" % epoch), self.timing.epoch_end(epoch) + 10),
                 decimals=self.decimals,

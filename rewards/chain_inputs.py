@@ -1,0 +1,53 @@
+"""Read the chain's part of an epoch's inputs at one checkpoint.
+
+Settlement, verifiers and auditors all call `collect`, so they cannot disagree about what was read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from contracts.chain import Chain
+from contracts.epochs import Epochs
+from contracts.gathering import gather_facts
+from contracts.types import Checkpoint
+from rewards.errors import CheckpointRefused
+from rewards.state import GENESIS, state_digest
+from rewards.types import ChainInputs, ChainView, Difference
+
+_NAMES = tuple(one.name for one in dataclasses.fields(ChainInputs))
+GENESIS_DIGEST = state_digest(GENESIS)
+
+
+async def collect(chain: Chain, epoch: int, at: Checkpoint) -> ChainView:
+    """Read everything at `at`; raises CheckpointRefused when that block is too early to settle the epoch.
+
+    The checkpoint comes after the end of the epoch and after the submission of the report before, so that balances
+    are those which that report's charges left behind.
+    """
+    opening = GENESIS_DIGEST
+    if epoch:
+        record = await Epochs(chain).record(epoch - 1, at)
+        if record is None:
+            raise CheckpointRefused(
+                f"at block {at.number} the report of epoch {epoch - 1} is not on the chain: take a block after it"
+            )
+        opening = record.state
+    facts = await gather_facts(chain, epoch, at)
+    end = facts.timing.epoch_end(epoch)
+    if at.time < end:
+        raise CheckpointRefused(f"block {at.number} is of {at.time}, epoch {epoch} ends at {end}: take a later block")
+    inputs = ChainInputs(**{name: getattr(facts, name) for name in _NAMES})
+    return ChainView(inputs, dict(facts.commitments), opening)
+
+
+async def check_checkpoint(chain: Chain, number: int, block_hash: bytes) -> Checkpoint | Difference:
+    """Return the block a report names as its checkpoint, or how it differs from the chain's own final history."""
+    final = await chain.checkpoint()
+    if number > final.number:
+        return Difference("report.checkpoint_block", f"at most the final block {final.number}", str(number))
+    block = await chain.block(number)
+    if block is None or block.hash != block_hash:
+        ours = "no such block" if block is None else "0x" + block.hash.hex()
+        return Difference("report.checkpoint_hash", ours, "0x" + block_hash.hex())
+    return block
