@@ -6,11 +6,11 @@ import random
 from dataclasses import replace
 
 import pytest
-from contracts.leaves import harmed_digest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from contracts.leaves import harmed_digest
 from contracts.messages import Status
 from contracts.types import Credit, Leaf, ProviderStatus
 from rewards.rules import rules_version
