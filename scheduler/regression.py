@@ -1,6 +1,6 @@
 """Fit a line through a stream: recursive least squares with forgetting, a prior in samples, and floors.
 
-    minimise  sum_i lambda^(n-i) · (y_i - theta·x_i)²  +  lambda^n · prior,     theta >= floor
+    minimise  sum_i lambda^(n-i) · (y_i - theta·x_i)²  +  (lambda^n + 1/100) · prior,     theta >= floor
 
 kept as the sums A = sum x xT and r = sum x·(y - floor·x), which for two or three coefficients is cheaper to keep and
 to solve than a covariance and cannot drift from rounding. The prior enters as samples of the typical inputs, answered
@@ -17,9 +17,9 @@ RIDGE = 1e-6
 
 
 class Regression:
-    """A fit of `theta`, one coefficient for each input."""
+    """A fit of `theta`, one coefficient for each of at most three inputs."""
 
-    __slots__ = ("_floor", "_moments", "_prior", "_sums", "_surplus", "theta")
+    __slots__ = ("_cells", "_floor", "_lasting", "_moments", "_pull", "_sums", "theta")
 
     def __init__(
         self,
@@ -30,58 +30,69 @@ class Regression:
     ) -> None:
         """Start from `prior`, held as strongly as `worth` samples spread over the `typical` inputs."""
         size = len(prior)
-        self._floor = list(floor)
-        self._surplus = [max(0.0, p - f) for p, f in zip(prior, floor, strict=True)]
+        self._floor = tuple(floor)
+        surplus = [max(0.0, p - f) for p, f in zip(prior, floor, strict=True)]
         weight = worth / len(typical)
-        self._prior = [[weight * sum(x[i] * x[j] for x in typical) for j in range(size)] for i in range(size)]
+        full = [[weight * sum(x[i] * x[j] for x in typical) for j in range(size)] for i in range(size)]
         for i in range(size):
             # However alike the typical inputs are, every coefficient is held a little by itself.
-            self._prior[i][i] *= 1.0 + RIDGE
-        self._moments = [row[:] for row in self._prior]
-        self._sums = [sum(m * s for m, s in zip(row, self._surplus, strict=True)) for row in self._prior]
-        self.theta = [f + s for f, s in zip(self._floor, self._surplus, strict=True)]
+            full[i][i] *= 1.0 + RIDGE
+        # A is symmetric: only the cells (i, j) with i <= j are kept, row by row.
+        self._cells = [(i, j) for i in range(size) for j in range(i, size)]
+        self._moments = [full[i][j] for i, j in self._cells]
+        self._sums = [sum(m * s for m, s in zip(row, surplus, strict=True)) for row in full]
+        self._lasting = [LASTING * moment for moment in self._moments]
+        self._pull = [LASTING * value for value in self._sums]
+        self.theta = tuple(f + s for f, s in zip(self._floor, surplus, strict=True))
 
     def observe(self, x: Sequence[float], y: float, remember: float) -> None:
         """Add one sample after fading the past by `remember` (lambda), and solve again."""
-        lasting = LASTING * (1.0 - remember)
-        above = y - sum(f * xi for f, xi in zip(self._floor, x, strict=True))
-        size = len(x)
-        for i in range(size):
-            moments, prior, xi = self._moments[i], self._prior[i], x[i]
-            pull = 0.0
-            for j in range(size):
-                moments[j] = remember * moments[j] + lasting * prior[j] + xi * x[j]
-                pull += prior[j] * self._surplus[j]
-            self._sums[i] = remember * self._sums[i] + lasting * pull + xi * above
-        self.theta = [f + s for f, s in zip(self._floor, self._solve_nonnegative(), strict=True)]
+        floor = self._floor
+        above = y
+        for f, xi in zip(floor, x, strict=True):
+            above -= f * xi
+        self._moments = [remember * m + x[i] * x[j] for m, (i, j) in zip(self._moments, self._cells, strict=True)]
+        self._sums = [remember * s + xi * above for s, xi in zip(self._sums, x, strict=True)]
+        moments = [m + held for m, held in zip(self._moments, self._lasting, strict=True)]
+        sums = [s + held for s, held in zip(self._sums, self._pull, strict=True)]
+        surplus = solve(moments, sums)
+        if min(surplus) < 0.0:
+            surplus = self._solve_above_floor(moments, sums)
+        self.theta = tuple(f + s for f, s in zip(floor, surplus, strict=True))
 
-    def _solve_nonnegative(self) -> list[float]:
-        free = list(range(len(self._sums)))
+    def _solve_above_floor(self, moments: list[float], sums: list[float]) -> list[float]:
+        """Set the lowest coefficient to its floor and solve for the others, until none is below."""
+        at = dict(zip(self._cells, moments, strict=True))
+        free = list(range(len(sums)))
         solution = [0.0] * len(free)
         while free:
-            part = solve([[self._moments[i][j] for j in free] for i in free], [self._sums[i] for i in free])
+            part = solve([at[i, j] for k, i in enumerate(free) for j in free[k:]], [sums[i] for i in free])
             lowest = min(range(len(free)), key=part.__getitem__)
             if part[lowest] >= 0.0:
-                for at, value in zip(free, part, strict=True):
-                    solution[at] = value
+                for i, value in zip(free, part, strict=True):
+                    solution[i] = value
                 break
             del free[lowest]
         return solution
 
 
-def solve(matrix: list[list[float]], right: list[float]) -> list[float]:
-    """Solve a small positive definite system by elimination; the arguments are used up."""
-    size = len(right)
-    for at in range(size):
-        pivot = matrix[at]
-        for below in range(at + 1, size):
-            row = matrix[below]
-            factor = row[at] / pivot[at]
-            for j in range(at, size):
-                row[j] -= factor * pivot[j]
-            right[below] -= factor * right[at]
-    answer = [0.0] * size
-    for at in range(size - 1, -1, -1):
-        rest = sum(matrix[at][j] * answer[j] for j in range(at + 1, size))
-        answer[at] = (right[at] - rest) / matrix[at][at]
-    return answer
+def solve(cells: Sequence[float], right: Sequence[float]) -> list[float]:
+    """Solve a positive definite system of one, two or three unknowns, given its upper cells row by row."""
+    if len(right) == 1:
+        return [right[0] / cells[0]]
+    if len(right) == 2:
+        a, b, d = cells
+        p, q = right
+        ratio = b / a
+        y = (q - ratio * p) / (d - ratio * b)
+        return [(p - b * y) / a, y]
+    a, b, c, d, e, f = cells
+    p, q, r = right
+    second, third = b / a, c / a
+    d -= second * b
+    e -= second * c
+    q -= second * p
+    last = e / d
+    z = (r - third * p - last * q) / (f - third * c - last * e)
+    y = (q - e * z) / d
+    return [(p - b * y - c * z) / a, y, z]

