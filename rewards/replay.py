@@ -8,6 +8,8 @@ the same `settle` must give the same report to the wei.
 
 from __future__ import annotations
 
+import asyncio
+
 from contracts.chain import Chain
 from contracts.history import read_report
 from rewards.blobs import Source
@@ -23,7 +25,10 @@ __all__ = ["ReplayResult", "examine", "recompute", "replay"]
 async def replay(
     epoch: int, chain: Chain, source: Source, progress: Progress = silent, threads: int = 2
 ) -> ReplayResult:
-    """Recompute a report that is on the chain. `progress(step, done, all)` is told what is going on.
+    """Recompute a report that is on the chain.
+
+    `progress(step, done, all)` is told what is going on; while evidence is read and examined it is called from another
+    thread, so that a server goes on answering meanwhile.
 
     Raises EvidenceMissing or EvidenceDamaged naming the file when the evidence is not what the report's digest
     demands, ReportMissing (of `contracts`) when the epoch has no report, CheckpointRefused when the report's
@@ -33,7 +38,7 @@ async def replay(
     published = await read_report(chain, epoch, await chain.checkpoint())
     report = published.report
     progress("reading the report", 1, 1)
-    bundle = _read(source, report.evidence, progress)
+    bundle = await asyncio.to_thread(_read, source, report.evidence, progress)
     difference = compare_reports(report, bundle.report, "report.json")
     if difference is not None:
         return ReplayResult(epoch, report, None, difference, len(bundle.inputs.attempts))
@@ -52,7 +57,7 @@ async def recompute(bundle: Bundle, chain: Chain, progress: Progress = silent, t
     progress("reading the chain at the checkpoint", 0, 1)
     view = await collect(chain, report.epoch, at)
     progress("reading the chain at the checkpoint", 1, 1)
-    return examine(bundle, view, progress, threads)
+    return await asyncio.to_thread(examine, bundle, view, progress, threads)
 
 
 def _read(source: Source, digest: bytes, progress: Progress) -> Bundle:
