@@ -6,16 +6,17 @@ Whatever `tally` and `check_inputs` accept can be settled; whatever they refuse 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contracts.messages import Status
+from contracts.messages import ProbeDay, Status
 from contracts.types import ProviderRecord
 from rewards.errors import (
     BadAttempt,
     BadOpening,
     BadParameters,
+    InputsRefused,
     NotBonded,
     OutOfOrder,
     OutsideEpoch,
@@ -158,32 +159,39 @@ def _check_parameters(inputs: EpochInputs) -> None:
         raise BadParameters("a quorum of zero verifiers proves nothing; read it from the chain again")
 
 
+def day_refusal(
+    signed: SignedProbeDay | SignedCanaryDay,
+    verifiers: Container[str],
+    providers: Container[str],
+    epoch: int,
+    slots: int,
+) -> InputsRefused | None:
+    """Return why one attested day cannot be an input of an epoch, None when it can.
+
+    `verifiers`: the active ones; `providers`: those registered at the checkpoint.
+    """
+    day = signed.day
+    kind = "probe day" if isinstance(day, ProbeDay) else "canary day"
+    where = f"{kind} of {day.provider} by {signed.verifier}"
+    if signed.verifier not in verifiers:
+        return NotBonded("verifier", signed.verifier, where)
+    if day.provider not in providers:
+        return UnknownProvider(day.provider, where)
+    if day.epoch != epoch:
+        return OutsideEpoch(f"{where} (epoch)", day.epoch, epoch, epoch)
+    if isinstance(day, ProbeDay):
+        highest = join_words(day.up).bit_length() - 1
+        return OutsideEpoch(f"{where} (bit)", highest, 0, slots - 1) if highest >= slots else None
+    return OutsideEpoch(f"{where} (passed)", day.passed, 0, day.asked) if day.passed > day.asked else None
+
+
 def _check_days(inputs: EpochInputs, known: set[str]) -> None:
     verifiers = {record.operator for record in inputs.verifiers if record.active}
-    days: Iterable[tuple[str, SignedProbeDay | SignedCanaryDay]] = [
-        *(("probe day", day) for day in inputs.probe_days),
-        *(("canary day", day) for day in inputs.canary_days),
-    ]
-    for kind, signed in days:
-        where = f"{kind} of {signed.day.provider} by {signed.verifier}"
-        if signed.verifier not in verifiers:
-            raise NotBonded("verifier", signed.verifier, where)
-        if signed.day.provider not in known:
-            raise UnknownProvider(signed.day.provider, where)
-        if signed.day.epoch != inputs.epoch:
-            raise OutsideEpoch(f"{where} (epoch)", signed.day.epoch, inputs.epoch, inputs.epoch)
-    slots = inputs.timing.slots_per_epoch
-    for probe_day in inputs.probe_days:
-        if join_words(probe_day.day.up) >> slots:
-            raise OutsideEpoch(
-                f"probe day of {probe_day.day.provider} by {probe_day.verifier} (bit)", slots, 0, slots - 1
-            )
-    for canary_day in inputs.canary_days:
-        if canary_day.day.passed > canary_day.day.asked:
-            raise OutsideEpoch(
-                f"canary day of {canary_day.day.provider} by {canary_day.verifier} (passed)",
-                canary_day.day.passed, 0, canary_day.day.asked,
-            )  # fmt: skip
+    days: list[SignedProbeDay | SignedCanaryDay] = [*inputs.probe_days, *inputs.canary_days]
+    for signed in days:
+        refusal = day_refusal(signed, verifiers, known, inputs.epoch, inputs.timing.slots_per_epoch)
+        if refusal is not None:
+            raise refusal
 
 
 def _check_opening(inputs: EpochInputs, known: set[str]) -> None:

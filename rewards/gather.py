@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
-from rewards.epoch import canonical
+from contracts.signing import keccak
+from rewards.epoch import canonical, day_refusal
 from rewards.types import (
     Attempt,
     ChainInputs,
@@ -16,6 +19,7 @@ from rewards.types import (
     SignedProbeDay,
 )
 
+Day = TypeVar("Day", SignedProbeDay, SignedCanaryDay)
 _SHARED = tuple(one.name for one in dataclasses.fields(ChainInputs) if one.name != "previous")
 
 
@@ -29,27 +33,40 @@ def assemble(
     seeds: Mapping[str, bytes],
     commitments: Mapping[str, bytes],
 ) -> EpochInputs:
-    """Return the inputs of an epoch in canonical order.
+    """Return the inputs of an epoch in canonical order, without attestations that could not be settled.
 
-    Attestations of anybody who is not an active verifier at the checkpoint are left out. `opening.report` is set to
-    the chain's previous report. `seeds`: what each verifier revealed; `commitments`: what the chain holds of it
-    (absent: zero).
+    One careless verifier must not hold up everybody: left out is what comes from somebody not active at the checkpoint
+    or with a seed that is not the committed one, what `rewards.epoch.day_refusal` refuses, and both of two days of
+    one verifier for one provider. `opening.report` is set to the chain's previous report. `seeds`: what each
+    verifier revealed; `commitments`: what the chain holds of it (absent: zero).
     """
     active = {record.operator for record in chain.verifiers if record.active}
+    reveals = [SeedReveal(name, seed, commitments.get(name, bytes(32))) for name, seed in seeds.items()]
+    reveals = [reveal for reveal in reveals if reveal.verifier in active and keeps_commitment(reveal)]
+    verifiers = {reveal.verifier for reveal in reveals}
+    providers = {record.provider for record in chain.providers}
+
+    def usable(days: Iterable[Day]) -> tuple[Day, ...]:
+        slots = chain.timing.slots_per_epoch
+        kept = [day for day in days if day_refusal(day, verifiers, providers, chain.epoch, slots) is None]
+        times = Counter((day.verifier, day.day.provider) for day in kept)
+        return tuple(day for day in kept if times[day.verifier, day.day.provider] == 1)
+
     return canonical(
         EpochInputs(
             **{name: getattr(chain, name) for name in _SHARED},
-            probe_days=tuple(day for day in probe_days if day.verifier in active),
-            canary_days=tuple(day for day in canary_days if day.verifier in active),
-            seeds=tuple(
-                SeedReveal(verifier, seed, commitments.get(verifier, bytes(32)))
-                for verifier, seed in seeds.items()
-                if verifier in active
-            ),
+            probe_days=usable(probe_days),
+            canary_days=usable(canary_days),
+            seeds=tuple(reveals),
             attempts=tuple(attempts),
             opening=dataclasses.replace(opening, report=chain.previous),
         )
     )
+
+
+def keeps_commitment(reveal: SeedReveal) -> bool:
+    """Say whether a revealed seed is the committed one; a verifier that committed to nothing may reveal anything."""
+    return not any(reveal.committed) or keccak(reveal.seed) == reveal.committed
 
 
 def chain_part(inputs: EpochInputs) -> ChainInputs:

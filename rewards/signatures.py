@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from contracts.errors import BadSignature
 from contracts.messages import CanaryDay, Domain, ProbeDay
 from contracts.signing import keccak, recover
+from rewards.gather import keeps_commitment
 from rewards.types import Attempt, Difference, EpochInputs, SeedReveal, SignedCanaryDay, SignedProbeDay
 
 Progress = Callable[[int, int], None]
@@ -130,12 +131,10 @@ def _days(inputs: EpochInputs) -> list[SignedProbeDay | SignedCanaryDay]:
 
 
 def _check_seed(reveal: SeedReveal) -> Difference | None:
-    if not any(reveal.committed):
+    if keeps_commitment(reveal):
         return None
-    hashed = keccak(reveal.seed)
-    if hashed == reveal.committed:
-        return None
-    return Difference(f"attestations.jsonl, seed of {reveal.verifier}", _hex(hashed), _hex(reveal.committed))
+    where = f"attestations.jsonl, seed of {reveal.verifier}"
+    return Difference(where, _hex(keccak(reveal.seed)), _hex(reveal.committed))
 
 
 def _signer(digest: bytes, signature: bytes) -> str:

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from contracts.messages import Status
 from rewards.attempt_lines import read_lines, write_line
 from rewards.canonical import Unreadable, build, canonical_json, plain, read_json
-from rewards.gather import assemble, chain_part
 from rewards.settlement import settle
 from rewards.state import GENESIS, read_state, state_bytes, state_digest
 from rewards.testing import Network
-from rewards.types import Attempt, ChainInputs, EpochInputs
+from rewards.types import Attempt, EpochInputs
 
 scalars = st.integers(-(2**200), 2**200) | st.text(max_size=20) | st.booleans() | st.none()
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner))
@@ -95,32 +94,6 @@ def inputs() -> EpochInputs:
         net.provider_names[0], net.customer_names[0], 3, job=b"\xff" * 32, status=Status.TIMEOUT, signed=False
     )
     return net.inputs(attempts=[*net.attempts(0, 20), failed], maintenance={net.provider_names[1]: [3, 4]})
-
-
-def test_the_chain_part_comes_back_and_assembles_to_the_same_inputs(inputs: EpochInputs) -> None:
-    chain = build(ChainInputs, read_json(canonical_json(plain(chain_part(inputs)))))
-    again = assemble(
-        chain,
-        GENESIS,
-        attempts=reversed(inputs.attempts),
-        probe_days=reversed(inputs.probe_days),
-        canary_days=(),
-        seeds={reveal.verifier: reveal.seed for reveal in inputs.seeds},
-        commitments={reveal.verifier: reveal.committed for reveal in inputs.seeds},
-    )
-    assert again == inputs
-
-
-def test_assembling_leaves_out_who_is_not_an_active_verifier(inputs: EpochInputs) -> None:
-    chain = chain_part(inputs)
-    gone = replace(chain, verifiers=(replace(chain.verifiers[0], active=False), *chain.verifiers[1:]))
-    again = assemble(
-        gone, GENESIS, attempts=(), probe_days=inputs.probe_days, canary_days=(),
-        seeds={reveal.verifier: reveal.seed for reveal in inputs.seeds}, commitments={},
-    )  # fmt: skip
-    out = chain.verifiers[0].operator
-    assert {day.verifier for day in again.probe_days} == {reveal.verifier for reveal in again.seeds}
-    assert out not in {reveal.verifier for reveal in again.seeds} and len(again.seeds) == 2
 
 
 def test_a_state_comes_back_and_its_digest_does_not_cover_the_report(inputs: EpochInputs) -> None:
