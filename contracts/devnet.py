@@ -90,7 +90,7 @@ class Devnet:
         is kept in over a restart. `more`: further options for anvil.
         """
         binary = find_anvil()
-        port = port or _free_port()
+        port = _free_port(port)
         command = [binary, "--host", "127.0.0.1", "--port", str(port), "--mnemonic", MNEMONIC]
         command += ["--accounts", str(accounts), "--chain-id", str(CHAIN_ID), *more]
         if block_time_s is not None:
@@ -160,7 +160,12 @@ class Devnet:
             time.sleep(0.03)
 
 
-def _free_port() -> int:
+def _free_port(wanted: int) -> int:
+    """Return the port, or a free one for 0; another server there would answer in the place of ours."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise DevnetFailed(f"port {wanted} of 127.0.0.1 cannot be had ({error.strerror}): give another") from None
         return int(probe.getsockname()[1])
