@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,13 +18,17 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the URL of a server that lives as long as the session."""
-    folder = tmp_path_factory.mktemp("postgres")
+def server() -> Iterator[str]:
+    """Return the URL of a server that lives as long as the session.
+
+    Its folder is not one of pytest's: those are closed to the user that PostgreSQL runs as when we are root.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="bonded-test-"))
     database = asyncio.run(Database.open("", folder))
     url = database.url.replace("postgresql+psycopg", "postgresql")
     yield url
     asyncio.run(database.close())
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

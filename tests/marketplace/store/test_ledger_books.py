@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from tests.marketplace.store.town import GATEWAY, TIMING, UNIT, Till, chain_says, fund, new_customer
 
 from marketplace.accounts import BalanceTooLow, CapReached, Hold, HoldResolved
 from marketplace.db import Database
@@ -29,6 +28,7 @@ from marketplace.ledger import (
     trial_balance,
 )
 from marketplace.models import attempts, epoch_steps, holds, transfers, watermarks
+from tests.marketplace.store.town import GATEWAY, TIMING, UNIT, Till, chain_says, fund, new_customer
 
 
 @dataclass
@@ -52,7 +52,21 @@ class Mirror:
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["deposit", "hold", "hold", "hold", "post", "post", "void", "drain", "crash", "thaw", "cancel", "charge", "credit"]
+            [
+                "deposit",
+                "hold",
+                "hold",
+                "hold",
+                "post",
+                "post",
+                "void",
+                "drain",
+                "crash",
+                "thaw",
+                "cancel",
+                "charge",
+                "credit",
+            ]
         ),
         st.integers(0, 10**6),
     ),
@@ -255,9 +269,7 @@ async def test_a_charge_above_its_hold_is_refused_by_the_ledger(database: Databa
     customer = new_customer()
     await fund(database, customer, 1)
     async with database.begin() as connection:
-        await open_holds(
-            connection, [{"job": b"\1" * 32, "gateway": GATEWAY, "customer": customer, "amount": 10}]
-        )
+        await open_holds(connection, [{"job": b"\1" * 32, "gateway": GATEWAY, "customer": customer, "amount": 10}])
     with pytest.raises(LedgerRefused, match="the hold for job .* is 10 atto, the charge 11"):
         async with database.begin() as connection:
             await resolve_hold(connection, b"\1" * 32, 11)
