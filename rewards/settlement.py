@@ -79,6 +79,7 @@ def settle(inputs: EpochInputs) -> Settlement:
             strike_epochs=penalty.strike_epochs,
             down_run_slots=penalty.outage.standing_slots,
             active=is_active(record),
+            signer=record.signer,
         )
         states.append(state)
         leaves.append(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from contracts.errors import BadSignature
 from contracts.messages import CanaryDay, Domain, ProbeDay
 from contracts.signing import keccak, recover
+from contracts.types import ProviderRecord
 from rewards.gather import keeps_commitment
 from rewards.types import Attempt, Difference, EpochInputs, SeedReveal, SignedCanaryDay, SignedProbeDay
 
@@ -25,16 +26,21 @@ class Register:
     """Who may sign what at the checkpoint: hot signers of providers, active gateways and verifiers, in one domain."""
 
     separator: bytes
-    signers: dict[str, str]
+    signers: dict[str, tuple[str, ...]]
     gateways: frozenset[str]
     verifiers: frozenset[str]
 
 
 def register(inputs: EpochInputs) -> Register:
-    """Collect who may sign from the chain part of the inputs."""
+    """Collect who may sign from the chain part of the inputs.
+
+    A provider may replace its hot key at any time, so the key it had at the checkpoint before is as good as its
+    present one.
+    """
+    before = {state.provider: state.signer for state in inputs.opening.providers}
     return Register(
         separator=Domain(inputs.chain_id, inputs.epoch_ledger).separator(),
-        signers={record.provider: record.signer for record in inputs.providers},
+        signers={record.provider: _signers(record, before.get(record.provider)) for record in inputs.providers},
         gateways=frozenset(record.operator for record in inputs.gateways if record.active),
         verifiers=frozenset(record.operator for record in inputs.verifiers if record.active),
     )
@@ -94,9 +100,9 @@ def check_attempt(one: Attempt, who: Register, index: int) -> Difference | None:
     if not one.provider_signature:
         return None
     signer = _signer(keccak(b"\x19\x01" + who.separator + hashed), one.provider_signature)
-    expected = who.signers.get(receipt.provider, "a registered provider")
-    if signer != expected:
-        return Difference(f"{where}, provider_signature", expected, signer)
+    expected = who.signers.get(receipt.provider, ())
+    if signer not in expected:
+        return Difference(f"{where}, provider_signature", " or ".join(expected) or "a registered provider", signer)
     return None
 
 
@@ -124,6 +130,10 @@ def check_seeds(inputs: EpochInputs) -> Difference | None:
         if verifier not in revealed:
             return Difference(f"attestations.jsonl, seed of {verifier}", "a revealed seed", "nothing")
     return _first(_check_seed(reveal) for reveal in inputs.seeds)
+
+
+def _signers(record: ProviderRecord, before: str | None) -> tuple[str, ...]:
+    return (record.signer,) if before is None or before == record.signer else (record.signer, before)
 
 
 def _days(inputs: EpochInputs) -> list[SignedProbeDay | SignedCanaryDay]:

@@ -72,7 +72,8 @@ class ProviderState:
     `smoothed` (means in ppm) and `observations` (weights in thousandths of an observation) are defined in
     `rewards.score`, components in the order uptime, success, latency, verification, rating. `strike_epochs` lists the
     epochs of the strikes still counted; `down_run_slots` is the length of the outage in progress at the epoch's end.
-    `active`: it could be matched at the epoch's checkpoint (`rewards.measurement.on_duty`).
+    `active`: it could be matched at the epoch's checkpoint (`rewards.measurement.on_duty`). `signer`: its hot key then,
+    which may have signed receipts of the next epoch before it was replaced.
     """
 
     provider: str
@@ -84,6 +85,7 @@ class ProviderState:
     strike_epochs: tuple[int, ...]
     down_run_slots: int
     active: bool
+    signer: str
 
 
 @dataclass(frozen=True, slots=True)

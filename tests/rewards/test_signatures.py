@@ -9,6 +9,7 @@ import pytest
 from contracts.messages import Status
 from contracts.signing import keccak
 from contracts.types import ProviderStatus
+from rewards.settlement import settle
 from rewards.signatures import check_signatures
 from rewards.testing import Network, signer
 from rewards.types import Attempt, EpochInputs
@@ -152,3 +153,18 @@ def test_a_jailed_providers_receipts_are_still_its_own(net: Network) -> None:
     one = other.attempt(other.provider_names[0], other.customer_names[0], 3, job=b"\x01" * 32)
     other.change(other.provider_names[0], status=ProviderStatus.JAILED)
     assert check_signatures(other.inputs(attempts=[one])) is None
+
+
+def test_a_key_replaced_in_the_epoch_is_good_until_its_checkpoint_and_no_longer() -> None:
+    net = Network(providers=3)
+    name, old, fresh = net.provider_names[0], net.hot_keys[net.provider_names[0]], signer("fresh hot key")
+    opening = settle(net.inputs()).closing
+    early = net.attempt(name, net.customer_names[0], 61, job=b"\x01" * 32)
+    net.hot_keys[name] = fresh
+    net.change(name, signer=fresh.address)
+    late = net.attempt(name, net.customer_names[0], 62, job=b"\x02" * 32)
+    inputs = net.inputs(1, attempts=[early, late], opening=opening)
+    assert check_signatures(inputs) is None
+    after = net.inputs(2, attempts=[early, late], opening=settle(inputs).closing)
+    found = check_signatures(after)
+    assert found is not None and (found.ours, found.theirs) == (fresh.address, old.address)
