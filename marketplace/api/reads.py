@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Integer, case, cast, func, select
+from sqlalchemy import Date, Integer, case, cast, func, literal_column, select
 
 from contracts.event_types import Compensated, CompensationWithdrawn, Credited, ReportActivated, ReportSubmitted
 from contracts.event_types import Slashed as SlashedEvent
@@ -88,7 +88,7 @@ class Reads:
 
     async def usage(self, customer: str) -> list[UsageRow]:
         """Return a customer's usage by day and model, newest first."""
-        day = func.to_char(func.timezone("UTC", attempts.c.at), "YYYY-MM-DD")
+        day = cast(attempts.c.at.op("AT TIME ZONE")(literal_column("'UTC'")), Date)
         async with self._database.begin() as connection:
             found = await connection.execute(
                 select(
@@ -106,7 +106,7 @@ class Reads:
             )
             return [
                 UsageRow(
-                    row.day,
+                    row.day.isoformat(),
                     self._model_name(bytes(row.model)),
                     row.attempts,
                     int(row.served),
@@ -181,18 +181,13 @@ class Reads:
                     .limit(1)
                 )
             ).scalar()
-            taken = await connection.execute(
-                select(
-                    chain_events.c.fields["provider"].astext.label("provider"),
-                    func.sum(
-                        cast(chain_events.c.fields["from_stake"].astext, _numeric())
-                        + cast(chain_events.c.fields["from_unbonding"].astext, _numeric())
-                    ).label("taken"),
-                )
-                .where(chain_events.c.name == SlashedEvent.__name__)
-                .group_by(chain_events.c.fields["provider"].astext)
+            slashed: dict[str, int] = {}
+            found = await connection.execute(
+                select(chain_events.c.fields).where(chain_events.c.name == SlashedEvent.__name__)
             )
-            slashed = {row.provider: int(row.taken) for row in taken}
+            for (fields,) in found:
+                taken = int(fields["from_stake"]) + int(fields["from_unbonding"])
+                slashed[fields["provider"]] = slashed.get(fields["provider"], 0) + taken
         leaves = {leaf["provider"]: leaf for leaf in last["leaves"]} if last else {}
         epoch = int(last["epoch"]) if last else None
         return [

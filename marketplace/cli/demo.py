@@ -14,6 +14,9 @@ import typer
 
 from marketplace.cli.output import ExitCode, fail, note, print_facts, print_line
 
+_AHEAD_S = 75
+"""Seconds from opening the ledger to its first epoch: enough for everybody to get ready on two cores."""
+
 app = typer.Typer(
     add_completion=False,
     invoke_without_command=True,
@@ -74,6 +77,7 @@ async def _demo(keep: bool, folder: Path) -> None:
         say("compiling and deploying the contracts with brownie")
         await stage.deploy()
         await stage.fund()
+        genesis = await stage.open_ledger(_AHEAD_S)
         say("starting gateway and settlement")
         await stage.operate()
         say("four providers register, stake and load the model; customers and verifiers deposit")
@@ -81,7 +85,7 @@ async def _demo(keep: bool, folder: Path) -> None:
         say("three verifiers post their bonds and learn the canaries' answers")
         await stage.verify()
         await stage.wait_for_market(90.0)
-        genesis = await stage.open_ledger()
+        say(f"the market is ready, {genesis - time.time():.0f} s before the first epoch")
         outcome = await play(stage, genesis)
         await print_outcome(stage, outcome)
         print_line(f"All of it happened, in {time.monotonic() - begun:.0f} s.", style="bold green")

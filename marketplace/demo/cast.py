@@ -49,6 +49,8 @@ class Person:
 
     def env(self) -> dict[str, str]:
         """Return the environment of the person's commands."""
+        if self.signer_key is not None:  # a provider's file names its two keys
+            return {}
         return {"BONDED_KEYSTORE": str(self.keystore), "BONDED_PASSWORD_FILE": str(self.password_file)}
 
     def options(self) -> list[str]:

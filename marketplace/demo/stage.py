@@ -204,9 +204,9 @@ class Stage:
                 raise DemoFailed(f"{problem} within {seconds:.0f} s: {left}")
             await asyncio.sleep(0.5)
 
-    async def open_ledger(self) -> int:
-        """Open the ledger's clock a few seconds ahead; returns genesis."""
-        genesis = (await self.open_chain.head()).time + 4
+    async def open_ledger(self, ahead_s: int) -> int:
+        """Open the ledger's clock `ahead_s` seconds ahead, so that everybody is ready when it begins; returns genesis."""
+        genesis = (await self.open_chain.head()).time + ahead_s
         await self.send({"open": Epochs(self.open_chain).open(genesis)})
         return genesis
 

@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 import openai
+from openai.types.chat import ChatCompletionMessageParam
 
 _PROMPTS = (
     "Say hello in five words.",
@@ -45,13 +46,13 @@ async def send_one(client: openai.AsyncOpenAI, tally: Tally, model: str, stream:
     """
     tally.sent += 1
     tally.streamed += stream
-    messages = [{"role": "user", "content": rng.choice(_PROMPTS)}]
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": rng.choice(_PROMPTS)}]
     most = rng.randint(8, 20)
     started = False
     try:
         if stream:
             finished = False
-            answer = await client.chat.completions.create(  # type: ignore[call-overload]
+            answer = await client.chat.completions.create(
                 model=model,
                 messages=messages,
                 max_tokens=most,
@@ -65,7 +66,7 @@ async def send_one(client: openai.AsyncOpenAI, tally: Tally, model: str, stream:
             tally.answered += finished
             tally.silent += not finished
         else:
-            whole = await client.chat.completions.create(model=model, messages=messages, max_tokens=most)  # type: ignore[arg-type]
+            whole = await client.chat.completions.create(model=model, messages=messages, max_tokens=most)
             tally.characters += len(whole.choices[0].message.content or "")
             tally.answered += 1
     except openai.OpenAIError as error:
