@@ -230,7 +230,10 @@ contract Handler is Reports {
     // --------------------------------------------------------------------------------------------------------- slash
 
     function slash(uint256 who, uint256 level, uint256 seed) external counted {
-        _slash(_slashable(who), uint8(bound(level, 2, 8)), seed % 3 == 0 ? address(0) : _customer(seed), seed);
+        address provider = _slashable(who);
+        // half of the slashed have tried to run: all their stake is unbonding
+        if (seed % 2 == 0) _unbond(provider, type(uint256).max);
+        _slash(provider, uint8(bound(level, 2, 8)), seed % 3 == 0 ? address(0) : _customer(seed), seed);
     }
 
     /// @dev Settles an epoch with this level for this provider, proposes and executes; `harmed` zero for nobody.
