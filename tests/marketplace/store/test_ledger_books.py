@@ -15,6 +15,7 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from marketplace.accounts import BalanceTooLow, CapReached, Hold, HoldResolved
+from marketplace.chain_ledger import post_events, take_back
 from marketplace.db import Database
 from marketplace.ledger import (
     ESCROW,
@@ -270,7 +271,7 @@ async def test_a_charge_above_its_hold_is_refused_by_the_ledger(database: Databa
     await fund(database, customer, 1)
     async with database.begin() as connection:
         await open_holds(connection, [{"job": b"\1" * 32, "gateway": GATEWAY, "customer": customer, "amount": 10}])
-    with pytest.raises(LedgerRefused, match="the hold for job .* is 10 atto, the charge 11"):
+    with pytest.raises(LedgerRefused, match=r"the hold for job .* is 10 atto, the charge 11"):
         async with database.begin() as connection:
             await resolve_hold(connection, b"\1" * 32, 11)
 
@@ -286,6 +287,31 @@ async def test_a_charge_cuts_what_thaws_to_what_the_escrow_still_holds(database:
     async with database.begin() as connection:
         books = (await customer_books(connection))[customer]
     assert (books.thawing, books.available, books.accrued, books.escrow) == (6 * UNIT, 0, 0, 6 * UNIT)
+
+
+async def test_a_charge_that_is_undone_and_mined_again_is_charged_once(database: Database, tmp_path: Path) -> None:
+    customer = new_customer()
+    await fund(database, customer, 10)
+    till = await Till(database, tmp_path / "journal").open()
+    hold = till.accounts.hold(customer, b"\1" * 32, 3 * UNIT + 5, 0.0)
+    till.accounts.post(hold, till.attempt(customer, hold.job, 3 * UNIT + 5))
+    await till.drainer.drain()
+    charge = {"customer": customer, "epoch": "0", "amount": "3", "balance_after": "7"}
+    seen = []
+    for rollbacks in range(3):
+        async with database.begin() as connection:
+            await post_events(connection, [(f"chain:{rollbacks}:aa:1", "Charged", charge)], UNIT)
+        await till.accounts.refresh()
+        seen.append(till.accounts.balance(customer))
+        async with database.begin() as connection:
+            assert await take_back(connection, [f"chain:{rollbacks}:aa:1"]) == 1
+            assert await take_back(connection, [f"chain:{rollbacks}:aa:1"]) == 0, "taken back once"
+        await till.accounts.refresh()
+        undone = till.accounts.balance(customer)
+        assert (undone.uncharged_atto, undone.escrow_atto) == (3 * UNIT + 5, 10 * UNIT)
+        assert undone.available_atto == 7 * UNIT - 5
+    assert {(one.uncharged_atto, one.escrow_atto, one.available_atto) for one in seen} == {(5, 7 * UNIT, 7 * UNIT - 5)}
+    till.journal.close()
 
 
 async def test_an_attempt_of_an_epoch_closed_for_gathering_is_countersigned_anew_and_not_lost(
