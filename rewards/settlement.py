@@ -227,7 +227,7 @@ class _Penalty:
 
 
 def _penalties(inputs: EpochInputs, measured: dict[str, Measured]) -> dict[str, _Penalty]:
-    """Find the slash level of every provider; only measured ones can have any."""
+    """Find the slash level of every provider; one that was not measured was up in every slot, so it has none."""
     median = lower_median((one.uptime_ppm for one in measured.values() if one.measured), PPM)
     before = {state.provider: state for state in inputs.opening.providers}
     timing = inputs.timing
@@ -235,7 +235,7 @@ def _penalties(inputs: EpochInputs, measured: dict[str, Measured]) -> dict[str, 
     for name, one in measured.items():
         past = before.get(name)
         run = outage(one.down, one.counted, timing.slots_per_epoch, timing.slot_s, past.down_run_slots if past else 0)
-        level = max(run.level, uptime_level(one.uptime_ppm, median)) if one.measured else 0
+        level = max(run.level, uptime_level(one.uptime_ppm, median))
         strikes = strikes_after(past.strike_epochs if past else (), inputs.epoch, level)
         result[name] = _Penalty(median, run, level, strikes)
     return result
