@@ -25,6 +25,8 @@ contract ReentrantToken is ERC20 {
     function _update(address from, address to, uint256 amount) internal override {
         super._update(from, to, amount);
         if (from != caller || from == address(0)) return;
+        // whether the second entry is refused is what the tests read from the answer
+        // forge-lint: disable-next-line(unchecked-call)
         (, answer) = from.call(callback);
     }
 }
