@@ -16,7 +16,7 @@ the step it was in, and comes to the same report.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +35,13 @@ from marketplace.epoch_steps import EpochProgress, EpochSteps, Step
 from marketplace.settings import SettlementSettings
 from rewards.blobs import FolderStore
 from rewards.chain_inputs import collect
+from rewards.epoch import Admission
 from rewards.errors import CheckpointRefused, RewardsError
 from rewards.evidence import read_bundle, write_bundle
 from rewards.gather import assemble
 from rewards.settlement import settle
 from rewards.state import GENESIS
-from rewards.types import EpochState, Settlement
+from rewards.types import Attempt, ChainInputs, EpochState, Settlement
 
 log = structlog.get_logger("settlement")
 
@@ -135,10 +136,13 @@ class Settler:
             raise NotYet(f"attestations are missing: {missing}")
         if missing:
             log.warning("settling without some attestations", epoch=epoch, missing=missing)
+        attempts, left_out = _admitted(view.inputs, await self.steps.gather(epoch))
+        if left_out:
+            log.error("attempts that cannot be settled are left out", epoch=epoch, attempts=left_out)
         inputs = assemble(
             view.inputs,
             await self._opening(epoch),
-            attempts=await self.steps.gather(epoch),
+            attempts=attempts,
             probe_days=[day for one in shown for day in one.probe_days],
             canary_days=[day for one in shown for day in one.canary_days],
             seeds={one.verifier: one.seed for one in shown},
@@ -146,7 +150,7 @@ class Settler:
         )
         settlement = settle(inputs)
         report = write_bundle(self.store, inputs, settlement.report)
-        return {"evidence": report.evidence.hex(), "missing": missing}
+        return {"evidence": report.evidence.hex(), "missing": missing, "left_out": left_out}
 
     async def _sign(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
         """Collect a quorum of signatures."""
@@ -257,3 +261,17 @@ class Settler:
 
 def _harmed(settlement: Settlement, provider: str) -> Harmed | None:
     return next((one for one in settlement.harmed if one.provider == provider), None)
+
+
+def _admitted(inputs: ChainInputs, attempts: Iterable[Attempt]) -> tuple[list[Attempt], list[str]]:
+    """Return the attempts that can be settled, and why the others cannot: one bad record must not hold all up."""
+    admission = Admission(inputs)
+    good: list[Attempt] = []
+    refused: list[str] = []
+    for one in attempts:
+        refusal = admission.refusal(one)
+        if refusal is None:
+            good.append(one)
+        else:
+            refused.append(str(refusal))
+    return good, refused

@@ -25,10 +25,11 @@ from rewards.errors import (
 )
 from rewards.measurement import PPM, WORD_BITS, WORDS, join_words
 from rewards.state import GENESIS
-from rewards.types import EpochInputs, SignedCanaryDay, SignedProbeDay
+from rewards.types import Attempt, ChainInputs, EpochInputs, SignedCanaryDay, SignedProbeDay
 
 _PAID = frozenset((Status.SERVED, Status.CUSTOMER_ABORT))
 _FAILED = frozenset((Status.PROVIDER_ERROR, Status.TIMEOUT))
+_UNSIGNED = _FAILED | {Status.IDLE}
 _STATUSES = frozenset(Status)
 
 
@@ -78,16 +79,55 @@ def check_inputs(inputs: EpochInputs) -> None:
     _check_opening(inputs, known)
 
 
+class Admission:
+    """What an epoch's chain inputs admit as an attempt."""
+
+    def __init__(self, inputs: EpochInputs | ChainInputs) -> None:
+        self.slots = inputs.timing.slots_per_epoch
+        self.first = inputs.epoch * self.slots
+        self._providers = {record.provider for record in inputs.providers}
+        self._gateways = {record.operator for record in inputs.gateways if record.active}
+        self._customers = {record.customer for record in inputs.customers}
+
+    def refusal(self, one: Attempt) -> InputsRefused | None:
+        """Return why an attempt cannot be settled in this epoch, None if it can; signatures are not looked at.
+
+        Served and customer_abort may be charged, nothing else. What the provider did not sign is a failure, or idle (it
+        was busy and refused), and has no tokens and no charge.
+        """
+        receipt, counter = one.receipt, one.countersignature
+        status, charge = receipt.status, receipt.charge_atto
+        if receipt.provider not in self._providers:
+            return UnknownProvider(receipt.provider, _name(_key(one)))
+        if one.gateway not in self._gateways:
+            return NotBonded("gateway", one.gateway, _name(_key(one)))
+        if not self.first <= counter.slot < self.first + self.slots:
+            where = f"{_name(_key(one))} (gateway's slot)"
+            return OutsideEpoch(where, counter.slot, self.first, self.first + self.slots - 1)
+        if status not in _STATUSES:
+            return BadAttempt(*_key(one), f"status {status} has no meaning")
+        if receipt.cached_tokens > receipt.input_tokens:
+            words = f"{receipt.cached_tokens} cached of {receipt.input_tokens} input tokens"
+            return BadAttempt(*_key(one), words)
+        if not one.provider_signature and (
+            charge or receipt.input_tokens or receipt.output_tokens or status not in _UNSIGNED
+        ):
+            words = "the provider signed nothing, so it can only be a failure or idle, without tokens and charge"
+            return BadAttempt(*_key(one), words)
+        if charge and status not in _PAID:
+            return BadAttempt(*_key(one), f"it ended as {Status(status).name.lower()} and is charged {charge} atto")
+        if charge and counter.customer not in self._customers:
+            return UnknownCustomer(counter.customer)
+        return None
+
+
 def tally(inputs: EpochInputs) -> dict[str, Work]:
     """Count the attempts per provider in one pass; raises InputsRefused naming the first that cannot be settled.
 
-    Served and customer_abort may be charged, nothing else. Idle and customer_abort are neither success nor failure.
+    Idle and customer_abort are neither success nor failure.
     """
-    slots = inputs.timing.slots_per_epoch
-    first = inputs.epoch * slots
+    admission = Admission(inputs)
     known = {record.provider: Work() for record in inputs.providers}
-    gateways = {record.operator for record in inputs.gateways if record.active}
-    customers = {record.customer for record in inputs.customers}
     last: tuple[bytes, int] = (b"", -1)
     for one in inputs.attempts:
         receipt, counter = one.receipt, one.countersignature
@@ -95,33 +135,16 @@ def tally(inputs: EpochInputs) -> dict[str, Work]:
         if key <= last:
             raise OutOfOrder("attempts", f"attempt {receipt.attempt} of job 0x{receipt.job.hex()}")
         last = key
-        work = known.get(receipt.provider)
-        if work is None:
-            raise UnknownProvider(receipt.provider, _name(key))
-        if one.gateway not in gateways:
-            raise NotBonded("gateway", one.gateway, _name(key))
-        slot = counter.slot - first
-        if not 0 <= slot < slots:
-            raise OutsideEpoch(f"{_name(key)} (gateway's slot)", counter.slot, first, first + slots - 1)
-        status, charge = receipt.status, receipt.charge_atto
-        if status not in _STATUSES:
-            raise BadAttempt(*key, f"status {status} has no meaning")
-        if receipt.cached_tokens > receipt.input_tokens:
-            raise BadAttempt(*key, f"{receipt.cached_tokens} cached of {receipt.input_tokens} input tokens")
-        if not one.provider_signature and (
-            charge or receipt.input_tokens or receipt.output_tokens or status not in _FAILED
-        ):
-            raise BadAttempt(*key, "the provider signed nothing, so it can only be a failure without tokens and charge")
-        if status == Status.SERVED:
+        refusal = admission.refusal(one)
+        if refusal is not None:
+            raise refusal
+        work = known[receipt.provider]
+        if receipt.status == Status.SERVED:
             work.served += 1
-            work.served_slots |= 1 << slot
-        elif status in _FAILED:
+            work.served_slots |= 1 << (counter.slot - admission.first)
+        elif receipt.status in _FAILED:
             work.failed += 1
-        if charge:
-            if status not in _PAID:
-                raise BadAttempt(*key, f"it ended as {Status(status).name.lower()} and is charged {charge} atto")
-            if counter.customer not in customers:
-                raise UnknownCustomer(counter.customer)
+        if charge := receipt.charge_atto:
             work.charge_atto += charge
             work.paid_by[counter.customer] = work.paid_by.get(counter.customer, 0) + charge
     return known
@@ -228,6 +251,10 @@ def _ascending(what: str, items: Iterable[Any], key: Callable[[Any], Any]) -> No
 
 def _day_key(signed: SignedProbeDay | SignedCanaryDay) -> tuple[str, str]:
     return signed.day.provider, signed.verifier
+
+
+def _key(one: Attempt) -> tuple[bytes, int]:
+    return one.receipt.job, one.receipt.attempt
 
 
 def _name(key: tuple[bytes, int]) -> str:

@@ -14,8 +14,8 @@ import typer
 
 from marketplace.cli.output import ExitCode, fail, note, print_facts, print_line
 
-_AHEAD_S = 75
-"""Seconds from opening the ledger to its first epoch: enough for everybody to get ready on two cores."""
+_AHEAD_S = 30
+"""Seconds from opening the ledger to its first epoch, for gateway and verifiers to start."""
 
 app = typer.Typer(
     add_completion=False,
@@ -77,13 +77,12 @@ async def _demo(keep: bool, folder: Path) -> None:
         say("compiling and deploying the contracts with brownie")
         await stage.deploy()
         await stage.fund()
+        say("bonds, stakes and deposits; four providers load the model")
+        await asyncio.gather(stage.bond(), stage.supply(), stage.deposit(), stage.join())
         genesis = await stage.open_ledger(_AHEAD_S)
-        say("starting gateway and settlement")
+        say("the ledger is open; starting gateway, settlement and verifiers")
         await stage.operate()
-        say("four providers register, stake and load the model; customers and verifiers deposit")
-        await asyncio.gather(stage.supply(), stage.demand([*stage.cast.customers, *stage.cast.verifiers], "100"))
-        say("three verifiers post their bonds and learn the canaries' answers")
-        await stage.verify()
+        await stage.keys()
         await stage.wait_for_market(90.0)
         say(f"the market is ready, {genesis - time.time():.0f} s before the first epoch")
         outcome = await play(stage, genesis)

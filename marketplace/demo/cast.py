@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from contracts.keystore import import_key
 from contracts.signing import Signer
+from marketplace.demo.processes import DemoFailed
 
 PASSWORD = "devnet"  # noqa: S105 - the keys behind it are public
 MODEL = "smollm2-135m-instruct"
@@ -154,15 +156,18 @@ price_out_per_million = "6000"
 
 
 def _free_ports(count: int) -> list[int]:
-    """Find `count` different free ports by holding them all open at once."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Find `count` free ports below the range from which systems take ports for outgoing connections."""
+    found: list[int] = []
+    for port in random.sample(range(18_000, 28_000), 2_000):
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise DemoFailed(f"fewer than {count} free ports between 18000 and 28000: stop what holds them")
 
 
 def common_env(deployment: Path, rpc: str, folder: Path) -> dict[str, str]:

@@ -49,12 +49,10 @@ async def play(stage: Stage, genesis: int) -> Outcome:
     stage.say(f"epoch 0 runs for {length} s: customers send, verifiers probe")
     clock = asyncio.get_running_loop().time
     end = clock() + genesis + EPOCHS * length - time.time()
-    async with asyncio.TaskGroup() as group:
-        for index, (person, tally) in enumerate(zip(stage.cast.customers, outcome.tallies, strict=True)):
-            group.create_task(customer(_client(stage, person), tally, MODEL, end - 4, 2.6, index))
-        group.create_task(_kill_for_good(stage, genesis))
-        group.create_task(_break_a_stream(stage, genesis + length * 0.6, outcome))
-        group.create_task(_report(stage, outcome, end))
+    try:
+        await _run_epochs(stage, genesis, length, end, outcome)
+    except ExceptionGroup as failures:
+        raise _first(failures) from failures
     _check_traffic(outcome)
     await _wait_for_settlement(stage)
     await _claim(stage, outcome)
@@ -62,6 +60,22 @@ async def play(stage: Stage, genesis: int) -> Outcome:
     await _tamper(stage, outcome)
     await _check_books(stage, outcome)
     return outcome
+
+
+async def _run_epochs(stage: Stage, genesis: int, length: int, end: float, outcome: Outcome) -> None:
+    """Send the traffic of both epochs; meanwhile one provider dies and one breaks a stream."""
+    async with asyncio.TaskGroup() as group:
+        for index, (person, tally) in enumerate(zip(stage.cast.customers, outcome.tallies, strict=True)):
+            group.create_task(customer(_client(stage, person), tally, MODEL, end - 4, 2.6, index))
+        group.create_task(_kill_for_good(stage, genesis))
+        group.create_task(_break_a_stream(stage, genesis + length * 0.6, outcome))
+        group.create_task(_report(stage, outcome, end))
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first failure of a group, however deep it lies."""
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _client(stage: Stage, person: Person) -> openai.AsyncOpenAI:
@@ -76,10 +90,8 @@ async def _served(stage: Stage, provider: str) -> int:
     """Count the receipts of both customers from one provider."""
     found = 0
     for person in stage.cast.customers:
-        rows = await stage.command(
-            person, "customer", "receipts", "--limit", "500", *person.options(), "--gateway", stage.cast.gateway.url
-        )
-        found += sum(row["provider"] == provider and row["status"] == "served" for row in rows["receipts"])
+        rows = (await stage.ask(person, "/api/receipts?limit=500"))["receipts"]
+        found += sum(row["provider"] == provider and row["status"] == "served" for row in rows)
     return found
 
 
@@ -127,7 +139,7 @@ async def _busy_for_a_while(person: Person, streams: asyncio.Task[list[str]]) ->
     """
     looks = 0
     while not streams.done():
-        running = (await asyncio.to_thread(fetch, f"{person.url}/health")).get("running", 0)
+        running = (await asyncio.to_thread(fetch, f"{person.url}/health"))["in_flight"]
         looks = looks + 1 if running else 0
         if looks >= 5:
             return True
@@ -213,8 +225,7 @@ async def _claim(stage: Stage, outcome: Outcome) -> None:
 
 
 async def _compensation(stage: Stage, person: Person) -> int:
-    view = await stage.command(person, "customer", "balance", *person.options(), "--gateway", stage.cast.gateway.url)
-    return int(view["compensation_units"])
+    return int((await stage.ask(person, "/api/balance"))["compensation_units"])
 
 
 async def _replay(stage: Stage, outcome: Outcome) -> None:

