@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.errors import OutboxLocked, OutboxMisused
@@ -103,8 +104,18 @@ class PostgresOutbox:
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is None:
+            return
+        try:
+            # said aloud: the server notices the end of a session only some moments after it
+            await connection.execute(
+                text("SELECT pg_advisory_unlock(:key)"), {"key": _lock_number(self.sender, self.chain_key)}
+            )
+            await connection.commit()
+        except DBAPIError:
             await _end(connection)
+        else:
+            await connection.close()
 
     # ---------------------------------------------------------------------------------------------------- the steps
 
@@ -163,7 +174,8 @@ class PostgresOutbox:
                     return await work(connection)
             except BaseException:
                 if connection.invalidated:
-                    await self.close()
+                    self._connection = None
+                    await _end(connection)
                 raise
 
         async with self._turn:
@@ -197,7 +209,7 @@ async def _nothing(connection: AsyncConnection) -> None:
 
 
 async def _end(connection: AsyncConnection) -> None:
-    """End the session, not only its loan from the pool: with it the server gives up the lock."""
+    """End a session that is broken, not only its loan from the pool: with it the server gives up the lock."""
     if not connection.invalidated:
         await connection.invalidate()
     await connection.close()
