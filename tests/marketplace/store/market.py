@@ -78,6 +78,7 @@ class Market:
     hot: dict[str, Signer]
     customers: list[Signer]
     verifier_keys: list[Signer]
+    lead_s: int = 30
     timing: Timing = field(default_factory=lambda: Timing(0, 1, 60))
     verifiers: list[Verifier] = field(default_factory=list)
     servers: list[HttpServer] = field(default_factory=list)
@@ -141,7 +142,7 @@ class Market:
             self.verifiers.append(verifier)
             self.servers.append(server)
             await self._bond(key, "Verifiers", f"http://127.0.0.1:{server.port}")
-        genesis = (await self.chain.head()).time + 30
+        genesis = (await self.chain.head()).time + self.lead_s
         await self.do(self.deployer, epochs.open(genesis))
         self.timing = await epochs.timing(await self.chain.head())
         for verifier in self.verifiers:
@@ -177,9 +178,15 @@ class Market:
 
     async def live_through(self, epoch: int) -> None:
         """Let an epoch happen: work, probes, a drained journal; afterwards it is over."""
+        await self.work(epoch)
+        head = await self.chain.head()
+        await self.pass_time(max(1, self.timing.epoch_end(epoch) + 1 - head.time))
+
+    async def work(self, epoch: int) -> None:
+        """Enter what happens in an epoch, all at once."""
         first = epoch * self.timing.slots_per_epoch
         made = [
-            self.attempt(first + 5 + number, provider, customer, (number + 1) * 7 * UNIT // 3)
+            self.attempt(first + number % self.timing.slots_per_epoch, provider, customer, (number + 1) * 7 * UNIT // 3)
             for number, (provider, customer) in enumerate(
                 itertools.product((one.address for one in self.providers), (one.address for one in self.customers))
             )
@@ -193,9 +200,6 @@ class Market:
                     verifier.store.append(
                         epoch, Measurement(provider.address, slot, verdict, 100 if up else None, None)
                     )
-        end = self.timing.epoch_end(epoch) + 1
-        head = await self.chain.head()
-        await self.pass_time(max(1, end - head.time))
 
     async def enter(self, made: Iterable[Attempt], slot: int) -> None:
         """Put attempts and what they cost where the drainer puts them, and set the watermark."""
@@ -217,7 +221,7 @@ class Market:
     def attempt(self, slot: int, provider: str, customer: str, charge_atto: int) -> Attempt:
         """Sign a served attempt as provider and gateway."""
         separator = self.chain.deployment.domain().separator()
-        job = keccak(f"{slot} {provider} {customer}".encode())
+        job = keccak(f"{slot} {provider} {customer} {charge_atto}".encode())
         receipt = Receipt(
             job=job,
             attempt=0,
@@ -267,10 +271,12 @@ class Market:
 
 
 @asynccontextmanager
-async def market(devnet: Devnet, database: Database, folder: Path) -> AsyncIterator[Market]:
-    """Build a market; its servers are stopped at the end."""
+async def market(
+    devnet: Devnet, database: Database, folder: Path, slots_per_epoch: int = 60, lead_s: int = 30
+) -> AsyncIterator[Market]:
+    """Build a market whose clock starts `lead_s` after it is opened; its servers are stopped at the end."""
     accounts = list(devnet.accounts)
-    deployment = deploy(devnet)
+    deployment = deploy(devnet, {"ledger": {"slots_per_epoch": slots_per_epoch}})
     async with await Chain.connect([devnet.url], deployment, finality=Finality.depth(0)) as chain:
         providers = sorted(accounts[2:6], key=lambda one: one.address)
         made = Market(
@@ -286,6 +292,7 @@ async def market(devnet: Devnet, database: Database, folder: Path) -> AsyncItera
             hot={one.address: key for one, key in zip(providers, accounts[6:10], strict=True)},
             customers=accounts[14:16],
             verifier_keys=accounts[10:13],
+            lead_s=lead_s,
         )
         try:
             await made.build()

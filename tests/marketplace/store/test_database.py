@@ -16,12 +16,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
-from tests.marketplace.store.town import UNIT, Till, fund, new_customer
 
 from marketplace.accounts import Hold
 from marketplace.db import Database, DatabaseUnavailable
 from marketplace.ledger import customer_books
 from marketplace.models import metadata
+from tests.marketplace.store.town import UNIT, Till, fund, new_customer
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -48,7 +48,8 @@ async def test_migrations_make_exactly_the_tables_of_the_models(database: Databa
         assert await connection.run_sync(differences) == []
 
 
-async def test_several_processes_start_join_and_migrate_one_server_at_once(folder: Path) -> None:
+def _start_user(folder: Path) -> subprocess.Popen[str]:
+    """Start a process that opens the database, prints where it is, and closes it when told to."""
     program = (
         "import asyncio, sys; from pathlib import Path; from marketplace.db import Database\n"
         "async def main():\n"
@@ -56,16 +57,12 @@ async def test_several_processes_start_join_and_migrate_one_server_at_once(folde
         "    sys.stdin.readline(); await database.close()\n"
         "asyncio.run(main())"
     )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(folder)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
+    command = [sys.executable, "-c", program, str(folder)]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+async def test_several_processes_start_join_and_migrate_one_server_at_once(folder: Path) -> None:
+    processes = [_start_user(folder) for _ in range(3)]
     urls = [await asyncio.to_thread(process.stdout.readline) for process in processes]  # type: ignore[union-attr]
     assert len(set(urls)) == 1 and urls[0].startswith("postgresql+psycopg://")
     processes[0].send_signal(signal.SIGKILL)  # whoever dies without a word takes nobody's server with it
@@ -76,7 +73,10 @@ async def test_several_processes_start_join_and_migrate_one_server_at_once(folde
         assert (await connection.execute(text("SELECT count(*) FROM ledger_transfers"))).scalar() == 0
     processes[2].communicate("\n", timeout=60)
     assert processes[1].returncode == processes[2].returncode == 0
+    async with database.begin() as connection:
+        assert (await connection.execute(text("SELECT 1"))).scalar() == 1
     await database.close()
+    assert not (folder / "postgres" / "postmaster.pid").exists(), "the last to leave stops the server"
 
 
 async def test_a_server_that_is_killed_under_the_gateway_costs_nobody_anything(folder: Path) -> None:
