@@ -19,6 +19,9 @@ from marketplace.ledger import customer_books, trial_balance
 from marketplace.models import attempts, epoch_steps, outbox
 
 
+_STUCK_BLOCKS = 64
+
+
 @dataclass(frozen=True, slots=True)
 class BookLine:
     """Two sums that must be equal, with what they are; `unit` says in what they are counted."""
@@ -53,6 +56,8 @@ async def check_books(database: Database, chain: Chain) -> list[BookLine]:
                 select(func.count()).select_from(epoch_steps).where(epoch_steps.c.problem.like("%another report%"))
             )
         ).scalar_one()
+    head = await chain.head()
+    stuck = sum(block is not None and int(block) + _STUCK_BLOCKS < head.number for (block,) in sent)
     escrow, epochs = Escrow(chain), Epochs(chain)
     customers = await escrow.customers(at)
     funds = await escrow.funds(at)
@@ -97,7 +102,7 @@ async def check_books(database: Database, chain: Chain) -> list[BookLine]:
             "units",
         ),
         await _staking_line(chain, at, stake),
-        BookLine("transactions that are not final", int(stuck), 0, ""),
+        BookLine(f"transactions not final after {_STUCK_BLOCKS} blocks", stuck, 0, ""),
         BookLine("epochs halted by a report that is not ours", int(halted), 0, ""),
     ]
     return lines + await _leaf_lines(chain, at, ledger.fees, ledger.incentives)

@@ -78,7 +78,7 @@ async def _demo(keep: bool, folder: Path) -> None:
         await stage.deploy()
         await stage.fund()
         say("bonds, stakes and deposits; four providers load the model")
-        await asyncio.gather(stage.bond(), stage.supply(), stage.deposit(), stage.join())
+        await asyncio.gather(stage.bond(), stage.supply(), stage.enter())
         genesis = await stage.open_ledger(_AHEAD_S)
         say("the ledger is open; starting gateway, settlement and verifiers")
         await stage.operate()

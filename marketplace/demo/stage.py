@@ -146,21 +146,14 @@ class Stage:
         config = str(person.folder / "provider.toml")
         self.processes.start(person.name, bonded("provider", "serve", "--config", config), self.env | person.env())
 
-    async def deposit(self) -> None:
-        """Let customers deposit; verifiers are customers too, they buy their probes."""
-        persons = [*self.cast.customers, *self.cast.verifiers]
-        await asyncio.gather(
-            *[self.command(person, "customer", "deposit", "100", *person.options(), "--yes") for person in persons]
-        )
+    async def enter(self) -> None:
+        """Let customers deposit, and verifiers too (they buy their probes) before they post their bonds."""
+        await asyncio.gather(*[self._deposit(person) for person in (*self.cast.customers, *self.cast.verifiers)])
 
-    async def join(self) -> None:
-        """Let the verifiers post their bonds."""
-        await asyncio.gather(
-            *[
-                self.command(person, "verifier", "join", person.url, *person.options(), "--yes")
-                for person in self.cast.verifiers
-            ]
-        )
+    async def _deposit(self, person: Person) -> None:
+        await self.command(person, "customer", "deposit", "100", *person.options(), "--yes")
+        if person in self.cast.verifiers:  # one key is used by one process at a time
+            await self.command(person, "verifier", "join", person.url, *person.options(), "--yes")
 
     async def keys(self) -> None:
         """Let customers and verifiers make an API key each."""
