@@ -18,7 +18,6 @@ from marketplace.indexer import Indexer
 from marketplace.ledger import customer_books, trial_balance
 from marketplace.models import attempts, epoch_steps, outbox
 
-
 _STUCK_BLOCKS = 64
 
 
@@ -50,7 +49,7 @@ async def check_books(database: Database, chain: Chain) -> list[BookLine]:
         books = await customer_books(connection)
         charged_ever = sum(one.credited for one in books.values())
         used = int((await connection.execute(select(func.coalesce(func.sum(attempts.c.charge), 0)))).scalar_one())
-        stuck = (await connection.execute(select(func.count()).select_from(outbox).where(~outbox.c.ended))).scalar_one()
+        sent = (await connection.execute(select(outbox.c.row["broadcast_block"].astext).where(~outbox.c.ended))).all()
         halted = (
             await connection.execute(
                 select(func.count()).select_from(epoch_steps).where(epoch_steps.c.problem.like("%another report%"))
