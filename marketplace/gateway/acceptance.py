@@ -16,13 +16,14 @@ from typing import Any
 
 from contracts.errors import ContractsError
 from contracts.messages import ZERO32, Countersignature, Receipt, Status, Ticket
-from contracts.signing import Signer
+from contracts.signing import Signer, keccak, recover
 from marketplace.errors import BondedError
 from marketplace.gateway.tickets import UINT32_MOST
 from rewards.types import Attempt
 
 ABORT_SLACK_TOKENS = 64
 """What a provider may have sent while the news that the customer left was on its way."""
+_STATUSES = frozenset(int(status) for status in Status)
 _FREE = (Status.IDLE, Status.PROVIDER_ERROR, Status.TIMEOUT)
 
 
@@ -76,15 +77,15 @@ def read_receipt_header(value: bytes) -> tuple[Receipt, bytes]:
 
 def check_receipt(
     ticket: Ticket, receipt: Receipt, signature: bytes, signers: Collection[str], separator: bytes, delivered: Delivered
-) -> None:
-    """Raise ReceiptRefused unless the receipt may be accepted for this ticket.
+) -> bytes:
+    """Return the struct hash of a receipt that may be accepted for this ticket; raises ReceiptRefused for any other.
 
     `signers` are the keys the provider may sign with.
     """
     for name in ("job", "attempt", "provider", "model", "request_digest"):
         if getattr(receipt, name) != getattr(ticket, name):
             raise ReceiptRefused(f"{name} differs from the ticket's")
-    if receipt.status not in tuple(Status):
+    if receipt.status not in _STATUSES:
         raise ReceiptRefused(f"{receipt.status} is no status")
     _check_tokens(ticket, receipt, delivered)
     free = receipt.status in _FREE
@@ -94,12 +95,14 @@ def check_receipt(
     complete = receipt.status == Status.SERVED
     if complete and delivered.response_digest is not None and receipt.response_digest != delivered.response_digest:
         raise ReceiptRefused("the response digest is not of the bytes that came")
+    struct_hash = receipt.struct_hash()
     try:
-        signer = receipt.signed_by(separator, signature)
+        signer = recover(keccak(b"\x19\x01" + separator + struct_hash), signature)
     except ContractsError as error:
         raise ReceiptRefused(str(error)) from None
     if signer not in signers:
         raise ReceiptRefused(f"signed by {signer}, which is not a key of provider {ticket.provider}")
+    return struct_hash
 
 
 def _check_tokens(ticket: Ticket, receipt: Receipt, delivered: Delivered) -> None:
@@ -132,11 +135,21 @@ class Witness:
     separator: bytes
 
     def countersign(
-        self, receipt: Receipt, signature: bytes, customer: str, slot: int, ttft_ms: int, itl_us: int
+        self,
+        receipt: Receipt,
+        signature: bytes,
+        customer: str,
+        slot: int,
+        ttft_ms: int,
+        itl_us: int,
+        struct_hash: bytes = b"",
     ) -> Attempt:
-        """Accept a receipt; an empty `signature` makes it a record of a failure that the provider did not sign."""
+        """Accept a receipt; an empty `signature` makes it a record of a failure that the provider did not sign.
+
+        `struct_hash` is the receipt's, for callers who have it.
+        """
         countersignature = Countersignature(
-            receipt=receipt.struct_hash(),
+            receipt=struct_hash or receipt.struct_hash(),
             customer=customer,
             slot=slot,
             ttft_ms=min(ttft_ms, UINT32_MOST),

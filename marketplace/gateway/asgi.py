@@ -120,9 +120,9 @@ class AsgiSink:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         self.blocked = False
 
-    async def end(self) -> None:
-        """End the body."""
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def end(self, data: bytes) -> None:
+        """Send the last piece of the body and end it."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     def break_off(self) -> None:
         """Leave the body without its end."""

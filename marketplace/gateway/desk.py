@@ -31,8 +31,8 @@ class Sink(Protocol):
     async def write(self, data: bytes) -> None:
         """Send a piece of the body; waits while the customer is slow."""
 
-    async def end(self) -> None:
-        """End the answer properly."""
+    async def end(self, data: bytes) -> None:
+        """Send the last piece of the body and end the answer properly."""
 
     def break_off(self) -> None:
         """Make sure that what was sent does not look like a whole answer."""

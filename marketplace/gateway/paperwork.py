@@ -116,7 +116,7 @@ def take_receipt(desk: Desk, body: bytes) -> dict[str, bool]:
 
 def _settle(desk: Desk, entry: OpenTicket, receipt: Receipt, signature: bytes, ttft_ms: int, itl_us: int) -> None:
     try:
-        check_receipt(
+        struct_hash = check_receipt(
             entry.ticket,
             receipt,
             signature,
@@ -129,7 +129,7 @@ def _settle(desk: Desk, entry: OpenTicket, receipt: Receipt, signature: bytes, t
         raise invalid(f"{refused}.", "receipt", "receipt_refused") from None
     if entry.ttft_ms is not None:  # the gateway relayed this attempt: its own observation counts, not the poster's
         ttft_ms, itl_us = entry.ttft_ms, entry.itl_us or 0
-    attempt = desk.witness.countersign(receipt, signature, entry.customer, desk.slot(), ttft_ms, itl_us)
+    attempt = desk.witness.countersign(receipt, signature, entry.customer, desk.slot(), ttft_ms, itl_us, struct_hash)
     desk.open_tickets.resolve(entry, attempt.countersignature.receipt)
     if receipt.status in _PAID:
         desk.accounts.post(entry.hold, attempt)

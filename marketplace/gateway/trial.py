@@ -138,8 +138,7 @@ class Trial:
             raise Next(no_provider("The provider could not complete the answer."))
         run.started = True
         await run.sink.start(JSON_TYPE, len(body))
-        await run.sink.write(body)
-        await run.sink.end()
+        await run.sink.end(body)
 
     async def _relay_stream(self, connection: Connection) -> None:
         desk, run = self._desk, self._run
@@ -170,8 +169,7 @@ class Trial:
         self._let_go()
         delivered = Delivered(events.response_digest(), events.text_bound(), usage_of_event(events.last))
         if self._settle(events.receipt, read_receipt_json, delivered):
-            await run.sink.write(DONE_EVENT)
-            await run.sink.end()
+            await run.sink.end(DONE_EVENT)
         else:
             await self._break_off("the provider says that it could not complete it")
 
@@ -192,7 +190,9 @@ class Trial:
             if raw is None:
                 raise ReceiptRefused("the answer bears no receipt")
             receipt, signature = read(raw)
-            check_receipt(self._ticket, receipt, signature, self._lane.signers, desk.witness.separator, delivered)
+            struct_hash = check_receipt(
+                self._ticket, receipt, signature, self._lane.signers, desk.witness.separator, delivered
+            )
             if receipt.status == Status.CUSTOMER_ABORT:
                 raise ReceiptRefused("the customer did not leave")
         except ReceiptRefused as refused:
@@ -201,7 +201,7 @@ class Trial:
             self._note(f"receipt refused: {refused}")
             return True
         attempt = desk.witness.countersign(
-            receipt, signature, run.customer, desk.slot(), self._ttft_ms, self._itl_us or 0
+            receipt, signature, run.customer, desk.slot(), self._ttft_ms, self._itl_us or 0, struct_hash
         )
         self._status = Status(receipt.status)
         desk.open_tickets.remember(self._ticket, attempt.countersignature.receipt)

@@ -191,7 +191,8 @@ class Town:
         assert len(posted) == len(books.posted)
         for attempt in [*books.posted, *books.recorded]:
             countersigned = attempt.countersignature
-            assert countersigned.signed_by(DOMAIN.separator(), attempt.gateway_signature) == GATEWAY.address
+            witness = self.desk.witness
+            assert countersigned.signed_by(witness.separator, attempt.gateway_signature) == witness.signer.address
             assert countersigned.receipt == attempt.receipt.struct_hash()
             assert countersigned.customer == CUSTOMER
         pairs = [(attempt.receipt.job, attempt.receipt.attempt) for attempt in [*books.posted, *books.recorded]]
