@@ -26,6 +26,7 @@ GROUPS = {
     "demo": "Run a whole marketplace on this machine and settle two epochs.",
 }
 _MODULE = "marketplace.cli."
+_INTERRUPTED = 130
 
 
 class _LazyGroups(TyperGroup):
@@ -88,6 +89,11 @@ def run(arguments: Sequence[str]) -> int:
         from marketplace.cli.output import report_error
 
         return report_error(error, as_json="--json" in arguments)
+    if outcome == _INTERRUPTED:
+        # the library turns Ctrl-C into this exit code without a word
+        from marketplace.cli.output import report_error
+
+        return report_error(KeyboardInterrupt(), as_json="--json" in arguments)
     return outcome if isinstance(outcome, int) else 0
 
 

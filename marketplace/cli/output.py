@@ -62,7 +62,7 @@ def report_error(error: BaseException, as_json: bool = False) -> int:
 
 def _explain(error: BaseException) -> tuple[int, str, str]:
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return ExitCode.INTERRUPTED, "interrupted: nothing more was sent", ""
+        return ExitCode.INTERRUPTED, "interrupted", "run the same command again: it goes on where it was"
     if hasattr(error, "format_message"):
         if type(error).__name__ == "NoArgsIsHelpError":
             sys.stdout.write(error.format_message() + "\n")

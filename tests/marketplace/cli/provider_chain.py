@@ -40,7 +40,8 @@ class Market:
         """Send a call from an unlocked account of the devnet and check that it was not reverted."""
         transaction = {"from": sender, "to": call.to, "data": "0x" + call.data.hex(), "gas": hex(3_000_000)}
         hash_ = self.devnet.rpc("eth_sendTransaction", transaction)
-        receipt = self.devnet.rpc("eth_getTransactionReceipt", hash_)
+        while (receipt := self.devnet.rpc("eth_getTransactionReceipt", hash_)) is None:
+            time.sleep(0.01)
         assert receipt["status"] == "0x1", call
 
     def give_stake(self, to: str, whole: int) -> None:
