@@ -31,6 +31,7 @@ def test_a_port_in_use_is_told() -> None:
 
 def test_an_anvil_is_found_on_path_when_nothing_else_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     real = find_anvil()
+    monkeypatch.delenv("BONDED_ANVIL", raising=False)
     monkeypatch.setattr("contracts.devnet.platform.machine", lambda: "a machine npm has no anvil for")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(AnvilMissing, match=r"scripts/setup"):

@@ -215,19 +215,32 @@ async def test_reports_are_read_back_whole_from_events(stage: Stage, chain: Chai
     assert later.reports[0].report == submitted[1]
 
 
-async def test_a_node_that_alters_a_leaf_in_a_log_is_found_out(stage: Stage, chain: Chain) -> None:
-    report = await stage.submit(0)
+@pytest.mark.parametrize(
+    ("of", "to", "told"),
+    [
+        (f"{700_000:064x}", f"{999_999:064x}", "do not hash to the root"),
+        ("57" * 32, "58" * 32, "not the report that the verifiers signed"),
+        (f"{600:064x}", f"{599:064x}", "not the report that the verifiers signed"),
+    ],
+    ids=["a leaf", "the state", "a charge"],
+)
+async def test_a_node_that_alters_a_log_is_found_out(stage: Stage, chain: Chain, of: str, to: str, told: str) -> None:
+    await stage.submit(0)
     honest = chain.logs
-    needle = f"{report.leaves[0].score_ppm:064x}"
 
     async def altered(*arguments: object) -> list[dict[str, object]]:
         logs = await honest(*arguments)  # type: ignore[arg-type]
-        assert any(needle in log["data"] for log in logs)
-        return [{**log, "data": log["data"].replace(needle, f"{999_999:064x}")} for log in logs]
+        assert any(of in log["data"] for log in logs)
+        return [{**log, "data": log["data"].replace(of, to)} for log in logs]
 
     chain.logs = altered  # type: ignore[method-assign,assignment]
-    with pytest.raises(HistoryDamaged, match="do not hash to the root"):
+    with pytest.raises(HistoryDamaged, match=told):
         await read_report(chain, 0, await chain.head())
+
+
+async def test_a_node_that_withholds_a_log_is_found_out(stage: Stage, chain: Chain) -> None:
+    await stage.submit(0)
+    honest = chain.logs
 
     async def withheld(*arguments: object) -> list[dict[str, object]]:
         return (await honest(*arguments))[:2]  # type: ignore[arg-type]
