@@ -7,7 +7,7 @@ up. What was resolved is remembered for a while, so that a receipt that is poste
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,13 +50,15 @@ class OpenTickets:
     def __init__(self) -> None:
         self._open: dict[tuple[bytes, int], OpenTicket] = {}
         self._resolved: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
+        self._waiting: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
 
     def add(self, entry: OpenTicket) -> None:
-        """Take over an entry and its hold."""
+        """Take over an entry and its hold. All entries wait equally long, so they expire in the order they come."""
         self._open[entry.ticket.job, entry.ticket.attempt] = entry
+        self._waiting[entry.customer] += 1
 
     def find(self, job: bytes, attempt: int, receipt_hash: bytes) -> OpenTicket | None:
         """Return the entry that a receipt belongs to, None if this very receipt was accepted before.
@@ -76,7 +78,7 @@ class OpenTickets:
 
     def resolve(self, entry: OpenTicket, receipt_hash: bytes) -> None:
         """Take an entry out for good, with the receipt that settled it."""
-        del self._open[entry.ticket.job, entry.ticket.attempt]
+        self._remove(entry)
         self.remember(entry.ticket, receipt_hash)
 
     def remember(self, ticket: Ticket, receipt_hash: bytes) -> None:
@@ -87,11 +89,16 @@ class OpenTickets:
 
     def expire(self, now: float) -> Iterator[OpenTicket]:
         """Take out and give back the entries whose time is up; the caller voids their holds."""
-        late = [entry for entry in self._open.values() if entry.until <= now]
-        for entry in late:
-            del self._open[entry.ticket.job, entry.ticket.attempt]
-            yield entry
+        while self._open and (oldest := next(iter(self._open.values()))).until <= now:
+            self._remove(oldest)
+            yield oldest
 
     def waiting_for(self, customer: str) -> int:
         """Count the open tickets of a customer."""
-        return sum(entry.customer == customer for entry in self._open.values())
+        return self._waiting[customer]
+
+    def _remove(self, entry: OpenTicket) -> None:
+        del self._open[entry.ticket.job, entry.ticket.attempt]
+        self._waiting[entry.customer] -= 1
+        if not self._waiting[entry.customer]:
+            del self._waiting[entry.customer]
