@@ -12,9 +12,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.types import Timing
+from marketplace.bulk import insert_new
 from marketplace.db import GATHER_LOCK, Database
 from marketplace.journal import Journal, Kind, Line
-from marketplace.ledger import open_holds, resolve_hold, stale_holds
+from marketplace.ledger import LedgerRefused, open_holds, resolve_holds, stale_holds
 from marketplace.models import attempts, epoch_steps, watermarks
 from rewards.attempt_lines import read_lines, write_line
 from rewards.types import Attempt
@@ -56,6 +57,7 @@ class Drainer:
     async def drain(self) -> int:
         """Copy everything journaled so far; returns how many lines."""
         slot = self._slot()
+        await asyncio.to_thread(self._journal.sync)
         self._journal.seal()
         count = 0
         for path, lines in self._journal.sealed():
@@ -72,8 +74,7 @@ class Drainer:
         await self.drain()
         async with self._database.begin() as connection:
             jobs = await stale_holds(connection, self._gateway)
-            for job in jobs:
-                await resolve_hold(connection, job, None)
+            await resolve_holds(connection, dict.fromkeys(jobs))
         if jobs:
             log.warning("holds of requests that died with the process were voided", count=len(jobs))
         return len(jobs)
@@ -86,11 +87,13 @@ class Drainer:
             if line.kind is Kind.HOLD
         ]
         await open_holds(connection, opened)
+        ends: dict[bytes, int | None] = {}
         for line in lines:
-            if line.kind is Kind.POST:
-                await resolve_hold(connection, line.job, line.amount)
-            elif line.kind is Kind.VOID:
-                await resolve_hold(connection, line.job, None)
+            if line.kind in (Kind.POST, Kind.VOID):
+                charge = line.amount if line.kind is Kind.POST else None
+                if ends.setdefault(line.job, charge) != charge:
+                    raise LedgerRefused(f"the journal resolves the hold for job {line.job.hex()} in two ways")
+        await resolve_holds(connection, ends)
         made = list(read_lines(line.attempt for line in lines if line.attempt))
         if made:
             await self._store(connection, made)
@@ -104,7 +107,7 @@ class Drainer:
         for attempt in made:
             late = attempt.countersignature.slot < first_open
             rows.append(attempt_row(self._recountersign(attempt) if late else attempt, self._timing))
-        await connection.execute(insert(attempts).on_conflict_do_nothing(constraint="attempts_once"), rows)
+        await insert_new(connection, attempts, rows, ["job", "attempt"])
 
     async def _mark(self, connection: AsyncConnection, slot: int) -> None:
         made = insert(watermarks).values(gateway=self._gateway, slot=slot)

@@ -96,8 +96,8 @@ class Journal:
     def sync(self) -> None:
         """Make everything written so far survive a power cut."""
         if not self._synced:
+            self._synced = True  # said first: what another thread appends meanwhile has to be synced again
             os.fsync(self._file)
-            self._synced = True
 
     def seal(self) -> None:
         """Close the open segment, if anything was written to it, and open the next."""

@@ -16,18 +16,23 @@ Balances are kept by a trigger of the database, which also refuses to change or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from marketplace.bulk import arrays_of, insert_new
 from marketplace.errors import BondedError
 from marketplace.models import balances, holds, transfers
 
 ESCROW = "escrow"
+_RESOLVE = text(
+    f"UPDATE ledger_holds AS h SET resolution = v.resolution "  # noqa: S608 (names of our own columns)
+    f"FROM {arrays_of(holds, ('job', 'resolution', 'amount'))} AS v (job, resolution, spent) "
+    "WHERE h.job = v.job AND h.resolution IS NULL AND v.spent <= h.amount RETURNING h.job, h.customer, h.amount"
+)
 
 
 class LedgerRefused(BondedError):
@@ -77,12 +82,7 @@ async def post(connection: AsyncConnection, entries: Iterable[Transfer]) -> int:
         for one in entries
         if one.amount > 0
     ]
-    if not rows:
-        return 0
-    new = await connection.execute(
-        insert(transfers).on_conflict_do_nothing(index_elements=["key"]).returning(transfers.c.key), rows
-    )
-    written = {key for (key,) in new}
+    written = await insert_new(connection, transfers, rows, ["key"])
     known = [row for row in rows if row["key"] not in written]
     if known:
         await _check_same(connection, known)
@@ -104,12 +104,7 @@ async def _check_same(connection: AsyncConnection, rows: Sequence[dict[str, Any]
 
 async def open_holds(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
     """Enter holds (job, gateway, customer, amount) and move their amounts; known jobs are left out."""
-    if not rows:
-        return
-    made = await connection.execute(
-        insert(holds).on_conflict_do_nothing(index_elements=["job"]).returning(holds.c.job), list(rows)
-    )
-    new = {bytes(job) for (job,) in made}
+    new = {bytes(job) for job in await insert_new(connection, holds, rows, ["job"])}
     await post(
         connection,
         [
@@ -125,36 +120,51 @@ async def open_holds(connection: AsyncConnection, rows: Sequence[dict[str, Any]]
     )
 
 
-async def resolve_hold(connection: AsyncConnection, job: bytes, charge: int | None) -> bool:
-    """Post a hold with its charge, or void it (None); once. Returns False when it was resolved this way before.
+async def resolve_holds(connection: AsyncConnection, charges: Mapping[bytes, int | None]) -> int:
+    """Post each job's hold with its charge, or void it (None); once. Returns how many were resolved by this.
 
-    Raises LedgerRefused for an unknown hold, a charge above it, or one that was resolved the other way.
+    Those that were resolved the same way before are left out. Raises LedgerRefused for an unknown hold, a charge above
+    it, or one that was resolved the other way.
     """
-    resolution = "voided" if charge is None else "posted"
-    found = (
-        await connection.execute(
-            select(holds.c.customer, holds.c.amount, holds.c.resolution).where(holds.c.job == job).with_for_update()
-        )
-    ).first()
-    if found is None:
-        raise LedgerRefused(f"there is no hold for job {job.hex()}")
-    if found.resolution is not None:
-        if found.resolution != resolution:
-            raise LedgerRefused(f"the hold for job {job.hex()} is {found.resolution}, it cannot be {resolution} too")
-        return False
-    amount, spent = int(found.amount), charge or 0
-    if spent > amount:
-        raise LedgerRefused(f"the hold for job {job.hex()} is {amount} atto, the charge {spent}")
-    await connection.execute(update(holds).where(holds.c.job == job).values(resolution=resolution))
-    held = account(found.customer, "held")
-    await post(
-        connection,
-        [
-            Transfer(f"post:{job.hex()}", held, account(found.customer, "accrued"), spent),
-            Transfer(f"rest:{job.hex()}", held, account(found.customer, "available"), amount - spent),
-        ],
+    if not charges:
+        return 0
+    found = await connection.execute(
+        _RESOLVE,
+        {
+            "job": list(charges),
+            "resolution": ["voided" if charge is None else "posted" for charge in charges.values()],
+            "amount": [charge or 0 for charge in charges.values()],
+        },
     )
-    return True
+    resolved = {bytes(row.job): row for row in found}
+    left = [job for job in charges if job not in resolved]
+    if left:
+        await _check_resolved(connection, {job: charges[job] for job in left})
+    entries = []
+    for job, row in resolved.items():
+        spent, held = charges[job] or 0, account(row.customer, "held")
+        entries.append(Transfer(f"post:{job.hex()}", held, account(row.customer, "accrued"), spent))
+        entries.append(Transfer(f"rest:{job.hex()}", held, account(row.customer, "available"), int(row.amount) - spent))
+    await post(connection, entries)
+    return len(resolved)
+
+
+async def resolve_hold(connection: AsyncConnection, job: bytes, charge: int | None) -> bool:
+    """Resolve one hold, as `resolve_holds` does. Returns False when it was resolved this way before."""
+    return bool(await resolve_holds(connection, {job: charge}))
+
+
+async def _check_resolved(connection: AsyncConnection, charges: Mapping[bytes, int | None]) -> None:
+    query = select(holds.c.job, holds.c.amount, holds.c.resolution).where(holds.c.job.in_(list(charges)))
+    stored = {bytes(row.job): row for row in await connection.execute(query)}
+    for job, charge in charges.items():
+        row, resolution = stored.get(job), "voided" if charge is None else "posted"
+        if row is None:
+            raise LedgerRefused(f"there is no hold for job {job.hex()}")
+        if row.resolution is None:
+            raise LedgerRefused(f"the hold for job {job.hex()} is {int(row.amount)} atto, the charge {charge}")
+        if row.resolution != resolution:
+            raise LedgerRefused(f"the hold for job {job.hex()} is {row.resolution}, it cannot be {resolution} too")
 
 
 async def stale_holds(connection: AsyncConnection, gateway: str) -> list[bytes]:

@@ -15,14 +15,17 @@ ALTER TABLE ledger_transfers ADD CONSTRAINT ledger_two_accounts CHECK (debit <> 
 
 CREATE FUNCTION ledger_keep_balances() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO ledger_balances (account, credits, debits) VALUES (NEW.debit, 0, NEW.amount)
-    ON CONFLICT (account) DO UPDATE SET debits = ledger_balances.debits + EXCLUDED.debits;
-  INSERT INTO ledger_balances (account, credits, debits) VALUES (NEW.credit, NEW.amount, 0)
-    ON CONFLICT (account) DO UPDATE SET credits = ledger_balances.credits + EXCLUDED.credits;
+  INSERT INTO ledger_balances AS kept (account, credits, debits)
+    SELECT account, sum(credit), sum(debit) FROM (
+      SELECT credit AS account, amount AS credit, 0 AS debit FROM posted
+      UNION ALL SELECT debit, 0, amount FROM posted) AS both_sides
+    GROUP BY account ORDER BY account
+    ON CONFLICT (account) DO UPDATE
+      SET credits = kept.credits + EXCLUDED.credits, debits = kept.debits + EXCLUDED.debits;
   RETURN NULL;
 END $$;
 CREATE TRIGGER ledger_balances_follow AFTER INSERT ON ledger_transfers
-  FOR EACH ROW EXECUTE FUNCTION ledger_keep_balances();
+  REFERENCING NEW TABLE AS posted FOR EACH STATEMENT EXECUTE FUNCTION ledger_keep_balances();
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from marketplace.accounts import BalanceTooLow, CapReached, Hold, HoldResolved
 from marketplace.chain_ledger import post_events, take_back
 from marketplace.db import Database
+from marketplace.journal import Kind, Line
 from marketplace.ledger import (
     ESCROW,
     LedgerRefused,
@@ -263,6 +264,20 @@ async def test_a_hold_is_resolved_once_in_memory_and_in_the_database(database: D
     async with database.begin() as connection:
         books = (await customer_books(connection))[customer]
     assert (books.held, books.accrued, books.available) == (0, 60, 5 * UNIT - 60)
+    till.journal.close()
+
+
+async def test_a_journal_that_resolves_a_hold_in_two_ways_is_not_applied(database: Database, tmp_path: Path) -> None:
+    customer = new_customer()
+    await fund(database, customer, 5)
+    till = await Till(database, tmp_path / "journal").open()
+    hold = till.accounts.hold(customer, b"\1" * 32, 100, 0.0)
+    till.accounts.void(hold)
+    till.journal.append(Line(Kind.POST, hold.job, customer, 60))
+    with pytest.raises(LedgerRefused, match="in two ways"):
+        await till.drainer.drain()
+    async with database.begin() as connection:
+        assert (await customer_books(connection))[customer].available == 5 * UNIT, "nothing of it was written"
     till.journal.close()
 
 
