@@ -124,7 +124,7 @@ def claim(
     yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Take the verifier fees that activated epochs brought."""
+    """Take the verifier fees that activated epochs brought; a running verifier does it by itself."""
 
     async def work() -> None:
         from contracts.epochs import Epochs
@@ -219,7 +219,15 @@ def run(
 
         signer = open_keystore(keystore, password_file)
         options = VerifierOptions(
-            folder, gateway, _read_key(api_key_file), evidence, listen, reference, reference_model, devnet
+            folder,
+            keystore.parent if keystore else folder,
+            gateway,
+            _read_key(api_key_file),
+            evidence,
+            listen,
+            reference,
+            reference_model,
+            devnet,
         )
         async with open_chain(rpc, deployment, finality) as chain:
             await run_verifier(chain, signer, options)

@@ -111,6 +111,7 @@ async def print_outcome(stage: Stage, outcome: Outcome) -> None:
     )
     for one in outcome.replays:
         print_line(f"Replay of epoch {one['epoch']}: equal, {one['attempts']} attempts, {one['leaves']} leaves.")
+    print_line(f"Streams cut by phoenix's death, each with an explicit error: {outcome.broken_streams}.")
     print_line(f"Tampered evidence: {outcome.tampered}")
 
 

@@ -15,6 +15,7 @@ import uvicorn
 
 from contracts.chain import Chain
 from contracts.epochs import Epochs
+from contracts.errors import ContractsError
 from contracts.file_outbox import FileOutbox
 from contracts.signing import Signer
 from contracts.transactions import Sender
@@ -33,6 +34,7 @@ from rewards.verifier.store import MeasurementStore
 log = structlog.get_logger("verifier")
 
 _SEED_BYTES = 32
+_CLAIM_EVERY_S = 5.0
 
 
 class SeedDamaged(BondedError):
@@ -41,9 +43,13 @@ class SeedDamaged(BondedError):
 
 @dataclass(frozen=True, slots=True)
 class VerifierOptions:
-    """What a verifier is told. `evidence` is a folder or a URL; `reference` weights for canaries, None for none."""
+    """What a verifier is told. `evidence` is a folder or a URL; `reference` weights for canaries, None for none.
+
+    `outbox_folder` is the one the command line uses for the same key, so that the two never send at once.
+    """
 
     folder: Path
+    outbox_folder: Path
     gateway: str
     api_key: str
     evidence: str
@@ -63,7 +69,7 @@ async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -
     road = CheckedRoad(Upstream(options.devnet), options.devnet)
     at = options.evidence
     source: Any = HttpSource(at) if at.startswith(("http://", "https://")) else FolderStore(Path(at))
-    outbox = FileOutbox.open(options.folder, sender=signer.address, chain_key=chain.key)
+    outbox = FileOutbox.open(options.outbox_folder, sender=signer.address, chain_key=chain.key)
     sender = Sender(chain, signer, outbox)
     surroundings = ChainAndGateway(chain, sender, timing, gap_slots, options.gateway, options.api_key, road)
     verifier = Verifier(signer, master, MeasurementStore(options.folder / "measurements"), surroundings, road, canaries)
@@ -71,7 +77,8 @@ async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    tasks = [asyncio.create_task(work) for work in (stopped.wait(), verifier.run(), server.serve())]
+    working = (stopped.wait(), verifier.run(), server.serve(), sender.run(), _claim(chain, sender))
+    tasks = [asyncio.create_task(work) for work in working]
     log.info("probing", verifier=signer.address, listen=options.listen, canaries=sum(map(len, canaries.values())))
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -98,6 +105,21 @@ def master_seed(folder: Path) -> bytes:
             f"{path} holds {len(seed)} bytes, not {_SEED_BYTES}: restore it, or move it away for a new one"
         )
     return seed
+
+
+async def _claim(chain: Chain, sender: Sender) -> None:
+    """Take the fees of each epoch once they are activated; what fails is tried again."""
+    epochs = Epochs(chain)
+    while True:
+        await asyncio.sleep(_CLAIM_EVERY_S)
+        try:
+            head = await chain.head()
+            if await epochs.owed(sender.address, head):
+                activated = (await epochs.progress(head)).next_activation
+                await sender.submit(f"owed:{activated}", epochs.claim_owed(), timeout_s=60.0)
+                log.info("fees claimed", epochs=activated)
+        except (ContractsError, OSError) as error:
+            log.warning("fees not claimed yet", error=str(error))
 
 
 async def _wait_for_clock(chain: Chain) -> tuple[Timing, int]:
