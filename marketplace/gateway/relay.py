@@ -9,8 +9,9 @@ Plain functions over what a `Desk` provides; the server is a `Sink` that takes b
     the customer leaves   the upstream socket is closed at once; the hold waits for the receipt of what was delivered
     in every case         the hold is resolved once: posted, voided, or handed to the open tickets, which do either
 
-One hold serves all attempts of a job: it covers the dearest candidate. The receipt is judged, countersigned and
-posted before the end of the answer goes out, so an answer that was complete for the customer is also in the books.
+One hold serves all attempts of a job: it covers the dearest of the candidates that balance and cap allow. The receipt
+is judged, countersigned and posted before the end of the answer goes out, so an answer that was complete for the
+customer is also in the books.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from __future__ import annotations
 from marketplace.accounts import Account
 from marketplace.gateway.desk import Desk, Run
 from marketplace.gateway.errors import ApiError, too_busy
+from marketplace.gateway.inquiry import Inquiry
+from marketplace.gateway.lanes import Lane
+from marketplace.gateway.matching import Match
 from marketplace.gateway.tickets import make_ticket, request_digest, sign_ticket, ticket_header
 from marketplace.gateway.trial import Next, Trial
 
@@ -29,28 +33,28 @@ async def serve(desk: Desk, run: Run, account: Account) -> None:
     balance = desk.accounts.balance(run.customer)
     budget_atto = min(balance.available_atto, balance.cap_left_atto)
     match = desk.matching.match(inquiry, account.service_class, run.job, budget_atto)
-    lanes = match.lanes[: patience.attempts_most]
-    input_most = min(inquiry.input_tokens_most, max(lane.context_length for lane in lanes))
-    most_atto = max(lane.terms.most_atto(input_most, match.output_tokens) for lane in lanes)
+    lanes, most_atto = _affordable(match, inquiry, budget_atto, patience.attempts_most)
     run.hold = desk.accounts.hold(run.customer, run.job, most_atto, desk.clock() + patience.hold_s)
     refusal: ApiError | None = None
     try:
         digest = request_digest(run.salt, inquiry.body)
-        for number, lane in enumerate(lanes):
-            if number and (run.left or not desk.retries.spend(inquiry.retrying)):
+        tried = 0
+        for lane in lanes:
+            if tried and (run.left or not desk.retries.spend(inquiry.retrying)):
                 break
             reservation = desk.matching.reserve(match, lane)
             if reservation is None:
                 continue
             ticket = make_ticket(
                 run.job,
-                number,
+                tried,
                 lane.terms,
                 min(inquiry.input_tokens_most, lane.context_length),
                 match.output_tokens,
                 int(desk.clock()) + patience.ticket_s,
                 digest,
             )
+            tried += 1
             trial = Trial(desk, run, lane, ticket, reservation)
             try:
                 signature = sign_ticket(ticket, desk.witness.signer, desk.witness.separator)
@@ -71,3 +75,20 @@ async def serve(desk: Desk, run: Run, account: Account) -> None:
             desk.accounts.void(run.hold)
     if not run.left:
         raise refusal or too_busy("No provider has room for this request at the moment.", 1000)
+
+
+def _affordable(match: Match, inquiry: Inquiry, budget_atto: int, count: int) -> tuple[list[Lane], int]:
+    """Return the best lanes that the budget covers, and the most that the request can cost at one of them.
+
+    When it covers none, the last one is returned with its cost, for the refusal to name.
+    """
+    lanes: list[Lane] = []
+    highest = 0
+    for lane in match.lanes:
+        most = lane.terms.most_atto(min(inquiry.input_tokens_most, lane.context_length), match.output_tokens)
+        if most <= budget_atto or (not lanes and lane is match.lanes[-1]):
+            lanes.append(lane)
+            highest = max(highest, most)
+            if len(lanes) == count:
+                break
+    return lanes, highest

@@ -144,3 +144,20 @@ async def test_a_kept_connection_that_the_provider_closed_is_replaced_unnoticed(
     await client.chat.completions.create(model=MODEL, messages=HELLO)
     assert town.books.recorded == []
     assert len(town.books.posted) == 2
+
+
+async def test_a_provider_that_the_balance_does_not_cover_is_passed_over(town) -> None:
+    dear = await town.add(990_000, prices=(10**9, 10**9, 10**9))
+    cheap = await town.add(900_000)
+    town.books.purse.put_in = 10**8
+    await town.client().chat.completions.create(model=MODEL, messages=HELLO, max_tokens=4)
+    assert dear.tickets == []
+    assert len(cheap.tickets) == 1
+
+
+async def test_a_cap_that_is_reached_is_refused(town) -> None:
+    await town.add()
+    town.books.purse.caps = ()
+    with pytest.raises(openai.RateLimitError) as refused:
+        await town.client().chat.completions.create(model=MODEL, messages=HELLO)
+    assert refused.value.code == "insufficient_quota"
