@@ -283,7 +283,7 @@ class TestAgent:
         return read_stream(answer.status_code, answer.content)
 
 
-async def start_agent(stack: Any, path: Path, gateways: dict[str, str], engine: Any = None) -> TestAgent:
+async def start_agent(stack: Any, path: Path, gateways: dict[str, str], stall_s: float = 30.0) -> TestAgent:
     """Start an agent from a provider file inside this process; `stack` stops it."""
     config = read_provider_file(path)
     offer = make_offer(config)
@@ -294,10 +294,9 @@ async def start_agent(stack: Any, path: Path, gateways: dict[str, str], engine: 
     facts = KnownFacts(read, config.state_folder / "chain.json")
     await facts.start(config.owner)
     stack.push_async_callback(facts.stop)
-    if engine is None:
-        engine = make_engine(config)
-        await engine.start()
-        stack.push_async_callback(engine.stop)
+    engine = make_engine(config)
+    await engine.start()
+    stack.push_async_callback(engine.stop)
     used = UsedTickets(config.state_folder / "used", time.time())
     journal = ReceiptJournal(config.state_folder / "receipts", also_sync=used.sync)
     stack.callback(used.close)
@@ -306,7 +305,17 @@ async def start_agent(stack: Any, path: Path, gateways: dict[str, str], engine: 
     handover.start()
     stack.push_async_callback(handover.stop)
     parts = AgentParts(
-        config.owner, offer, engine, SIGNER, facts, used, journal, handover, AgentMetrics(), config.max_body_bytes
+        config.owner,
+        offer,
+        engine,
+        SIGNER,
+        facts,
+        used,
+        journal,
+        handover,
+        AgentMetrics(),
+        config.max_body_bytes,
+        stall_s,
     )
     app = AgentServer(parts)
     running = await run_app(app)

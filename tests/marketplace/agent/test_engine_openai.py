@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from contracts.messages import Status
 from marketplace.agent.engines.base import CHAT, COMPLETIONS, EMBEDDINGS
 from marketplace.agent.engines.openai import OpenAIEngine
 from marketplace.agent.errors import EngineFailed, EngineRefused, EngineTimedOut
-from tests.marketplace.agent.harness import run_app
+from tests.marketplace.agent.harness import (
+    GATEWAY,
+    chat,
+    check_receipt,
+    make_call,
+    read_receipt,
+    run_app,
+    start_agent,
+    write_provider_file,
+)
 
 CHUNK = b'{"choices":[{"index":0,"delta":{"content":"a"}}]}'
 
@@ -179,3 +189,23 @@ async def test_an_engine_without_tokenizer_cannot_tell_and_is_not_asked_again():
         asked = len(server.asked)
         assert await engine.count_input(COMPLETIONS, {"model": "m", "prompt": "a"}) is None
         assert len(server.asked) == asked
+
+
+async def test_a_caller_that_takes_no_bytes_is_treated_as_one_that_left(tmp_path, gateway):
+    big = b'data: {"choices":[{"index":0,"delta":{"content":"' + b"x" * 100_000 + b'"}}]}\n\n'
+    server = await run_app(Server({"/v1/chat/completions": (200, [big] * 200)}))
+    path = write_provider_file(tmp_path, engine=f'kind = "openai"\nbase_url = "{server.url}/v1"')
+    async with AsyncExitStack() as stack:
+        agent = await start_agent(stack, path, {GATEWAY.address: gateway.url}, stall_s=0.3)
+        call = make_call(agent.offer, chat(stream=True))
+        host, port = agent.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port), limit=1024)
+        head = "".join(f"{name}: {value}\r\n" for name, value in call.headers().items())
+        request = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(call.body)}\r\n{head}\r\n"
+        writer.write(request.encode() + call.body)
+        await asyncio.wait_for(gateway.arrived.wait(), 20)
+        receipt = check_receipt(*read_receipt(gateway.posted[0]), call, None)
+        assert receipt.status == Status.CUSTOMER_ABORT and 0 < receipt.output_tokens <= 64
+        assert agent.app.health()["in_flight"] == {"smollm2-135m-instruct": 0}
+        writer.close()
+    await server.stop()
