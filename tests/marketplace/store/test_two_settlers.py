@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +22,7 @@ import pytest
 from contracts.devnet import Devnet
 from contracts.event_types import ReportSubmitted
 from contracts.events import fetch, of_type
+from contracts.testing import TcpProxy
 from marketplace.books import check_books
 from marketplace.db import Database
 from marketplace.epoch_steps import EpochSteps, Step
@@ -64,7 +67,7 @@ class Running:
         assert await asyncio.wait_for(self.process.wait(), 30) == 0, self.said
 
 
-async def _start(town: Market, url: str, name: str) -> Running:
+async def _start(town: Market, url: str, name: str, **more: str) -> Running:
     (town.folder / "deployment.json").write_text(town.chain.deployment.to_json())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -78,6 +81,7 @@ async def _start(town: Market, url: str, name: str) -> Running:
         "BONDED_DEVNET": "1",
         "BONDED_EVIDENCE_LISTEN": f"127.0.0.1:{port}",
         "BONDED_TICK_S": "0.1",
+        **more,
     }
     log = town.folder / f"{name}.log"
     with log.open("wb") as out:
@@ -141,6 +145,51 @@ async def test_the_second_stands_by_and_takes_over_when_the_first_is_killed(town
                 one.process.kill()
                 await one.process.wait()
     assert [line for line in await check_books(town.database, town.chain) if not line.equal] == []
+
+
+async def test_goes_on_by_itself_after_database_and_chain_were_away(devnet: Devnet) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="bonded-test-"))
+    database, proxy = await Database.open("", folder), TcpProxy(devnet.port)
+    await proxy.up()
+    try:
+        async with market(devnet, database, folder, slots_per_epoch=10, lead_s=4) as town:
+            for verifier in town.verifiers:
+                verifier.now = time.time
+            await town.work(0)
+            settler = await _start(town, "", "settler", BONDED_RPC_URLS=proxy.url)
+            steps = EpochSteps(database)
+            try:
+                await _until(town, lambda: "leading" in settler.said, "it does not lead")
+
+                async def has_begun() -> bool:
+                    return await database.persist(lambda: steps.get(0), "looking") is not None
+
+                await _until(town, has_begun, "epoch 0 is not taken up")
+                os.kill(int((folder / "postgres" / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+                await proxy.down()
+                await asyncio.sleep(1.5)
+                await proxy.up()
+
+                async def is_done() -> bool:
+                    row = await database.persist(lambda: steps.get(0), "looking")
+                    return row is not None and row.step is Step.DONE
+
+                await _until(town, is_done, settler.said)
+                await settler.stop()
+            finally:
+                if settler.process.returncode is None:
+                    settler.process.kill()
+                    await settler.process.wait()
+            head = await town.chain.head()
+            found = await fetch(town.chain, town.chain.deployment.block, head.number, kinds=[ReportSubmitted])
+            epochs = [event.epoch for event in of_type(found, ReportSubmitted)]
+            assert epochs == list(range(len(epochs))) != []
+            lines = await database.persist(lambda: check_books(database, town.chain), "checking")
+            assert [line for line in lines if not line.equal] == []
+    finally:
+        await proxy.down()
+        await database.close()
+        shutil.rmtree(folder)
 
 
 def _check_evidence(port: int, manifest: str) -> None:
