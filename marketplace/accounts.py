@@ -156,7 +156,7 @@ class Accounts:
         available = _available(purse)
         if most_atto > available:
             raise BalanceTooLow(available, most_atto)
-        left = self._cap_left(purse)
+        left = self._cap_left(purse, expires_at)
         if most_atto > left:
             raise CapReached(left, most_atto)
         self._journal.append(Line(Kind.HOLD, job, customer, most_atto))
@@ -205,11 +205,20 @@ class Accounts:
             raise HoldResolved(f"the hold for job {hold.job.hex()} is {hold.resolution}, it cannot be {resolution} too")
         hold.resolution = resolution
 
-    def _cap_left(self, purse: _Purse) -> int:
-        """Return what may still be held under the cap of the running epoch; a carry of up to a unit is allowed for."""
+    def _cap_left(self, purse: _Purse, until: float = 0.0) -> int:
+        """Return what may still be held under the caps of the running epoch and of those a hold may last into.
+
+        What is held at an epoch's end may be charged in the next, where a cap that was lowered counts. A carry of up to
+        a unit is allowed for.
+        """
         epoch = self._epoch()
-        cap = cap_for(purse.caps, epoch) * self._unit
-        return cap - purse.by_epoch.get(epoch, 0) - purse.held - (self._unit - 1 if cap else 0)
+        last = self._timing.epoch_of_slot(self._timing.slot_at(until))
+        epochs = [epoch, *(cap.from_epoch for cap in purse.caps if epoch < cap.from_epoch <= last)]
+        left = []
+        for one in epochs:
+            cap = cap_for(purse.caps, one) * self._unit
+            left.append(cap - purse.by_epoch.get(one, 0) - (self._unit - 1 if cap else 0))
+        return min(left) - purse.held
 
     def _epoch(self) -> int:
         return self._timing.epoch_of_slot(self._slot())

@@ -30,6 +30,7 @@ from contracts.leaves import leaf_hashes, proof, report_digest
 from contracts.operators import Operators
 from contracts.transactions import Sender, Until
 from contracts.types import Checkpoint, Harmed, Report, Timing
+from marketplace.affordable import affordable
 from marketplace.attestations import Verifiers
 from marketplace.epoch_steps import EpochProgress, EpochSteps, Step
 from marketplace.settings import SettlementSettings
@@ -136,12 +137,15 @@ class Settler:
             raise NotYet(f"attestations are missing: {missing}")
         if missing:
             log.warning("settling without some attestations", epoch=epoch, missing=missing)
+        opening = await self._opening(epoch)
         attempts, left_out = _admitted(view.inputs, await self.steps.gather(epoch))
+        attempts, unpaid = affordable(view.inputs, opening, attempts)
+        left_out += unpaid
         if left_out:
             log.error("attempts that cannot be settled are left out", epoch=epoch, attempts=left_out)
         inputs = assemble(
             view.inputs,
-            await self._opening(epoch),
+            opening,
             attempts=attempts,
             probe_days=[day for one in shown for day in one.probe_days],
             canary_days=[day for one in shown for day in one.canary_days],

@@ -201,6 +201,23 @@ async def test_a_cap_bounds_what_is_held_and_spent_within_an_epoch(database: Dat
     till.journal.close()
 
 
+async def test_a_hold_that_may_last_into_an_epoch_of_a_lower_cap_keeps_to_that_one(
+    database: Database, tmp_path: Path
+) -> None:
+    customer = new_customer()
+    await chain_says(database, "Deposited", customer=customer, amount=100, balance_after=100)
+    await chain_says(database, "CapSet", customer=customer, cap=50, from_epoch=0)
+    await chain_says(database, "CapSet", customer=customer, cap=2, from_epoch=1)
+    till = await Till(database, tmp_path / "journal").open()
+    till.slot = TIMING.slots_per_epoch - 1
+    before_the_end, after_it = float(TIMING.epoch_end(0) - 1), float(TIMING.epoch_end(0) + 600)
+    with pytest.raises(CapReached):
+        till.accounts.hold(customer, b"\1" * 32, 2 * UNIT, after_it)
+    assert till.accounts.hold(customer, b"\1" * 32, UNIT, after_it).most_atto == UNIT
+    assert till.accounts.hold(customer, b"\2" * 32, 40 * UNIT, before_the_end).most_atto == 40 * UNIT
+    till.journal.close()
+
+
 async def test_the_database_refuses_to_change_or_delete_what_was_posted(database: Database) -> None:
     async with database.begin() as connection:
         await post(connection, [Transfer("a", ESCROW, account("0x1", "available"), 5)])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from contracts.devnet import Devnet
+from contracts.escrow import Escrow
 from contracts.event_types import Charged, Claimed, ReportActivated, ReportSubmitted, SlashExecuted, SlashProposed
 from contracts.events import fetch
 from marketplace.books import check_books
@@ -187,3 +188,21 @@ async def test_books_that_do_not_agree_are_shown_with_both_sides(town: Market) -
     }
     assert wrong["ledger: sum of customers = escrow's balances on chain"] == (2 * 10**8 * UNIT + 5, 2 * 10**8 * UNIT)
     assert wrong["customers whose ledger is not their escrow on chain"] == (1, 0)
+
+
+async def test_a_customer_whose_cap_fell_under_its_debt_does_not_hold_up_everybody(town: Market) -> None:
+    await Indexer(town.database, town.chain, UNIT).follow()
+    poor, rich = town.customers[0].address, town.customers[1].address
+    await town.do(town.customers[0], Escrow(town.chain).set_cap(5))
+    await town.live_through(0)
+    await _tick_until_done(town, 0)
+    await town.live_through(1)  # the lower cap counts from here on
+    await _tick_until_done(town, 1)
+    row = await EpochSteps(town.database).get(1)
+    assert row is not None and row.data["left_out"]
+    assert all(poor in words and "costs" in words for words in row.data["left_out"])
+    charges = {(event.customer, event.epoch): event.amount for event in await _events(town, Charged)}
+    assert charges[poor, 0] > 5 >= charges[poor, 1]
+    assert charges[rich, 1] in (charges[rich, 0], charges[rich, 0] + 1)
+    await _hold_the_books(town)
+    assert (await replay(1, town.chain, town.store)).difference is None
