@@ -18,7 +18,7 @@ import structlog
 from scheduler.decision import Decision, Refusal
 from scheduler.log import entry
 
-_AT_ONCE = 500
+_AT_ONCE = 200
 _FILE_BYTES = 32 * 1024 * 1024
 _FILES = 4
 
