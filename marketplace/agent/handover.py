@@ -20,6 +20,14 @@ _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 300.0
 _MOST_ANSWER_BYTES = 65_536
 
+_REFUSED_AFTER_S = 4 * _FIRST_RETRY_S
+_FINAL_REFUSALS = (400, 404, 409)
+"""What a gateway answers when posting the same receipt again cannot help."""
+
+
+class _RefusedForGood(Exception):
+    """The gateway will never take this receipt."""
+
 
 class Handover:
     """The queue of open receipts; one at a time, each with its own back-off.
@@ -95,7 +103,16 @@ class Handover:
             self._journal.acknowledge(number, "expired")
             self._forget(number)
             return
-        problem = await self._post(entry)
+        try:
+            problem = await self._post(entry)
+        except _RefusedForGood as refused:
+            # the first refusal may come from a gateway that has not yet noticed that its customer left
+            problem = str(refused)
+            if self._delays.get(number, 0.0) >= _REFUSED_AFTER_S:
+                log.warning("receipt_refused", number=number, gateway=entry.signed.gateway, why=problem)
+                self._journal.acknowledge(number, "refused")
+                self._forget(number)
+                return
         if problem is None:
             self._journal.acknowledge(number, "post")
             self._forget(number)
@@ -117,6 +134,8 @@ class Handover:
                     size += len(chunk)
                     if size > _MOST_ANSWER_BYTES:
                         return "the answer is too large"
+                if answer.status_code in _FINAL_REFUSALS:
+                    raise _RefusedForGood(f"HTTP {answer.status_code}")
                 return None if answer.status_code == 200 else f"HTTP {answer.status_code}"
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             return f"{type(error).__name__}: {error}"

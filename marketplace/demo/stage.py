@@ -120,7 +120,8 @@ class Stage:
         self.processes.start(
             "gateway",
             bonded("operator", "gateway", "--listen", f"127.0.0.1:{gateway.port}"),
-            self.env | gateway.env(),
+            # four models on two cores pause for seconds at times: that is not a broken stream
+            self.env | gateway.env() | {"BONDED_GAP_FLOOR_S": "10"},
         )
         self.processes.start(
             "settlement",

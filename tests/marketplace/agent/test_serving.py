@@ -159,6 +159,15 @@ async def test_receipts_are_posted_until_the_gateway_acknowledges(agent, gateway
     await asyncio.wait_for(_until(lambda: not agent.parts.journal.open), 10)
 
 
+async def test_a_receipt_that_the_gateway_refuses_for_good_is_given_up_after_some_tries(agent, gateway):
+    gateway.status = 404
+    await _leave_after(agent, make_call(agent.offer, chat(stream=True, max_tokens=60, ignore_eos=True)), 3)
+    await asyncio.wait_for(_until(lambda: gateway.tries >= 1), 20)
+    assert len(agent.parts.journal.open) == 1
+    await asyncio.wait_for(_until(lambda: not agent.parts.journal.open), 40)
+    assert 3 <= gateway.tries <= 5
+
+
 async def test_an_engine_that_dies_mid_stream_gives_an_error_event_a_free_receipt_and_no_done(tmp_path, gateway):
     async with AsyncExitStack() as stack:
         path = write_provider_file(tmp_path, engine='kind = "testing:dies"\nafter_events = 3\nthreads = 1')
