@@ -1,23 +1,23 @@
-"""The control API and the dashboard as one FastAPI application: everything but the inference routes.
-
-Errors have OpenAI's shape on `/api`, and are pages below `/dashboard`.
-"""
+"""The control API and the dashboard as one application: everything but the inference routes."""
 
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from contracts.errors import BadAddress
 from contracts.signing import checksum_address
+from marketplace.api.bounds import PathNumber, RowNumber
+from marketplace.api.failures import answer_failures
+from marketplace.api.guard import Guard
+from marketplace.api.hosts import Hosts
 from marketplace.api.reads import Reads
-from marketplace.api.sessions import COOKIE, SessionEnded, Sessions, SignInRefused
+from marketplace.api.sessions import COOKIE, Sessions
 from marketplace.api.views import wire
-from marketplace.dashboard.pages import FormRefused, create_pages, set_session, static_files
-from marketplace.errors import BondedError
+from marketplace.dashboard.pages import create_pages, static_files
+from marketplace.dashboard.rendering import Renderer
+from marketplace.gateway.asgi import AsgiApp
 from marketplace.gateway.services import Services
 
 
@@ -34,7 +34,7 @@ class NewKey(BaseModel):
     name: str = Field(min_length=1, max_length=64)
 
 
-def create_api(services: Services) -> FastAPI:
+def create_api(services: Services) -> AsgiApp:
     """Build the application over a running gateway's services."""
     app = FastAPI(
         title="Bonded control API", version="1", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
@@ -42,6 +42,8 @@ def create_api(services: Services) -> FastAPI:
     secret = services.settings.session_secret()
     sessions = Sessions(secret, services.domain.chain_id)
     reads = Reads(services)
+    hosts = Hosts(services.settings)
+    pages = Renderer(reads, sessions, secret, hosts.secure)
 
     def signed_in(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
         token = (authorization or "").removeprefix("Bearer ").strip() or request.cookies.get(COOKIE)
@@ -55,9 +57,10 @@ def create_api(services: Services) -> FastAPI:
 
     @app.post("/api/auth/session")
     async def session(request: Request, body: SignIn) -> Response:
-        token, customer = sessions.sign_in(body.message, body.signature, request.headers.get("host", ""))
+        host = hosts.check(request.headers.get("host", ""))
+        token, customer = sessions.sign_in(body.message, body.signature, host)
         answer = JSONResponse({"token": token, "customer": customer})
-        set_session(answer, token)
+        pages.set_session(answer, token)
         return answer
 
     @app.get("/api/checksum/{address}")
@@ -78,7 +81,7 @@ def create_api(services: Services) -> FastAPI:
         return {"id": key_id, "key": key}
 
     @app.delete("/api/keys/{key_id}")
-    async def revoke_key(customer: Customer, key_id: int) -> Any:
+    async def revoke_key(customer: Customer, key_id: PathNumber) -> Any:
         await services.accounts.revoke_key(customer, key_id)
         return {"id": key_id, "revoked": True}
 
@@ -91,7 +94,7 @@ def create_api(services: Services) -> FastAPI:
         return {"credits": wire(await reads.credits(customer))}
 
     @app.get("/api/receipts")
-    async def receipts(customer: Customer, limit: int = 100, before: int | None = None) -> Any:
+    async def receipts(customer: Customer, limit: int = 100, before: RowNumber = None) -> Any:
         rows, more = await reads.receipts(customer, min(max(limit, 1), 1000), before)
         return {"receipts": wire(rows), "before": more}
 
@@ -111,7 +114,7 @@ def create_api(services: Services) -> FastAPI:
         return {"epochs": wire(await reads.epochs())}
 
     @app.get("/api/epochs/{epoch}")
-    async def epoch_detail(epoch: int) -> Any:
+    async def epoch_detail(epoch: PathNumber) -> Any:
         detail = await reads.epoch(epoch)
         if detail is None:
             raise HTTPException(404, f"epoch {epoch} has not been reported on chain")
@@ -126,44 +129,6 @@ def create_api(services: Services) -> FastAPI:
         return RedirectResponse("/dashboard")
 
     app.mount("/dashboard/static", static_files())
-    app.include_router(create_pages(services, reads, sessions, secret))
-    _answer_errors(app)
-    return app
-
-
-def _answer_errors(app: FastAPI) -> None:
-    def shaped(status: int, message: str, code: str) -> Response:
-        kind = "invalid_request_error" if status < 500 else "server_error"
-        return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status)
-
-    @app.exception_handler(SessionEnded)
-    async def session_ended(request: Request, error: SessionEnded) -> Response:
-        if request.url.path.startswith("/dashboard"):
-            return RedirectResponse("/dashboard/sign-in", status_code=303)
-        return shaped(401, str(error), "session_ended")
-
-    @app.exception_handler(SignInRefused)
-    async def sign_in_refused(request: Request, error: SignInRefused) -> Response:
-        return shaped(401, str(error), "sign_in_refused")
-
-    @app.exception_handler(FormRefused)
-    async def form_refused(request: Request, error: FormRefused) -> Response:
-        return shaped(403, str(error), "form_refused")
-
-    @app.exception_handler(BondedError)
-    async def refused(request: Request, error: BondedError) -> Response:
-        return shaped(400, str(error), "refused")
-
-    @app.exception_handler(BadAddress)
-    async def bad_address(request: Request, error: BadAddress) -> Response:
-        return shaped(400, str(error), "bad_address")
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return shaped(422, f"{where}: {first['msg']}", "invalid_request")
-
-    @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> Response:
-        return shaped(error.status_code, str(error.detail), "not_found" if error.status_code == 404 else "refused")
+    app.include_router(create_pages(services, reads, sessions, pages))
+    answer_failures(app, pages)
+    return Guard(app)

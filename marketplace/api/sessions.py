@@ -1,19 +1,23 @@
 """Sign in with Ethereum (EIP-4361) and the sessions that follow from it.
 
-A nonce is given out once, lives for minutes and is spent by the first attempt to sign in with it, right or wrong. A
-session is a signed, timed token that names the customer's address and nothing else: it travels as a bearer token or
-as a cookie, and needs no store.
+A nonce bears the time it was made and a code that only we can make, so none has to be kept and nobody can push out
+another's by asking for many. It lives for minutes and is spent by the first attempt to sign in with it, right or wrong.
+A session is a signed, timed token that names the customer's address and nothing else: it travels as a bearer token
+or as a cookie, and needs no store.
 """
 
 from __future__ import annotations
 
+import hmac
+import secrets
 import time
 from collections.abc import Callable
+from hashlib import sha256
 
 from itsdangerous import BadSignature as BadToken
 from itsdangerous import SignatureExpired, URLSafeTimedSerializer
 from pydantic import ValidationError
-from siwe import SiweMessage, VerificationError, generate_nonce
+from siwe import SiweMessage, VerificationError
 
 from contracts.signing import normal_address
 from marketplace.errors import BondedError
@@ -21,7 +25,7 @@ from marketplace.errors import BondedError
 SESSION_S = 12 * 3600
 COOKIE = "bonded_session"
 _NONCE_S = 600
-_MOST_NONCES = 10_000
+_TIME_DIGITS, _RANDOM_DIGITS, _CODE_DIGITS = 10, 24, 32
 
 
 class SignInRefused(BondedError):
@@ -37,19 +41,16 @@ class Sessions:
 
     def __init__(self, secret: bytes, chain_id: int, now: Callable[[], float] = time.time) -> None:
         self._tokens = URLSafeTimedSerializer(secret, salt="bonded session")
+        self._secret = secret
         self._chain_id = chain_id
         self._now = now
-        self._nonces: dict[str, float] = {}
+        self._spent: dict[str, int] = {}
 
     def nonce(self) -> str:
-        """Give out a nonce; the oldest are forgotten when too many are open."""
-        oldest = self._now() - _NONCE_S
-        self._nonces = {nonce: made for nonce, made in self._nonces.items() if made > oldest}
-        while len(self._nonces) >= _MOST_NONCES:
-            self._nonces.pop(next(iter(self._nonces)))
-        fresh: str = generate_nonce()
-        self._nonces[fresh] = self._now()
-        return fresh
+        """Give out a nonce: letters and digits, as EIP-4361 wants them."""
+        made = f"{int(self._now()):0{_TIME_DIGITS}x}"
+        fresh = made + secrets.token_hex(_RANDOM_DIGITS // 2)
+        return fresh + self._code(fresh)
 
     def sign_in(self, message: str, signature: str, host: str) -> tuple[str, str]:
         """Check a signed EIP-4361 message made for `host`; returns (session token, customer address)."""
@@ -57,15 +58,28 @@ class Sessions:
             parsed = SiweMessage.from_message(message=message)
         except (ValidationError, ValueError) as error:
             raise SignInRefused(f"this is not a Sign in with Ethereum message: {_short(error)}") from error
-        made = self._nonces.pop(parsed.nonce, None)
-        if made is None or made < self._now() - _NONCE_S:
-            raise SignInRefused("the nonce was not given out here, is used or too old: ask for a new one")
+        self._spend(parsed.nonce)
         try:
             parsed.verify(signature, domain=host, nonce=parsed.nonce, chain_id=self._chain_id)
         except (VerificationError, ValueError) as error:
             raise SignInRefused(f"the message does not hold: {_short(error)}") from error
         customer = normal_address(parsed.address)
         return self.open(customer), customer
+
+    def _spend(self, nonce: str) -> None:
+        """Use up a nonce; raises SignInRefused."""
+        fresh, code = nonce[:-_CODE_DIGITS], nonce[-_CODE_DIGITS:]
+        ours = len(fresh) == _TIME_DIGITS + _RANDOM_DIGITS and hmac.compare_digest(
+            code.encode(), self._code(fresh).encode()
+        )
+        oldest = int(self._now()) - _NONCE_S
+        self._spent = {spent: made for spent, made in self._spent.items() if made >= oldest}
+        if not ours or int(fresh[:_TIME_DIGITS], 16) < oldest or nonce in self._spent:
+            raise SignInRefused("the nonce was not given out here, is used or too old: ask for a new one")
+        self._spent[nonce] = int(fresh[:_TIME_DIGITS], 16)
+
+    def _code(self, fresh: str) -> str:
+        return hmac.new(self._secret, b"bonded nonce " + fresh.encode(), sha256).hexdigest()[:_CODE_DIGITS]
 
     def open(self, customer: str) -> str:
         """Make a session token for a customer who has shown who it is."""

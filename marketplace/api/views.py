@@ -71,11 +71,15 @@ class ReceiptRow:
 
 @dataclass(frozen=True, slots=True)
 class CreditRow:
-    """Money that came back to a customer, with the rule that sent it."""
+    """Money that came back to a customer, with the rule that sent it.
 
-    epoch: int
+    `token` is `payment` or `stake` and says in which units the amount is.
+    """
+
+    epoch: int | None
     provider: str
     amount_units: int
+    token: str
     rule: str
     transaction: str
 
@@ -84,7 +88,8 @@ class CreditRow:
 class ProviderRow:
     """A provider as everybody may see it.
 
-    What it offers, what it staked, how it was measured in its last settled epoch.
+    What it offers, what it staked, how it was measured in its last settled epoch. `problem` says why it gets no work,
+    "" if it does.
     """
 
     provider: str
@@ -93,6 +98,7 @@ class ProviderRow:
     hardware: str
     units: int
     status: str
+    problem: str
     models: tuple[str, ...]
     price_in_atto: int | None
     price_out_atto: int | None

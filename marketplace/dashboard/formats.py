@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 
 ATTO = 18
+_MOST_DECIMALS = 6
 
 
 def short(value: str) -> str:
@@ -24,9 +27,20 @@ def atto(value: int) -> str:
     return "< 0.00000001" if exact and not shown else _plain(shown)
 
 
+def cut(value: str) -> str:
+    """Cut a decimal number after its sixth decimal, and show that it was cut."""
+    whole, _, decimals = value.partition(".")
+    return value if len(decimals) <= _MOST_DECIMALS else f"{whole}.{decimals[:_MOST_DECIMALS]}…"
+
+
 def percent(value_ppm: int | None) -> str:
     """Write parts per million as a percentage with two decimals: 995000 is 99.50 %."""
     return "–" if value_ppm is None else f"{value_ppm / 10_000:.2f} %"
+
+
+def moment(value: datetime) -> str:
+    """Write a time to the minute, in UTC."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def words(value: str) -> str:
@@ -37,3 +51,14 @@ def words(value: str) -> str:
 def _plain(value: Decimal) -> str:
     text = f"{value:,f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "short": short,
+    "units": units,
+    "atto": atto,
+    "percent": percent,
+    "words": words,
+    "cut": cut,
+    "moment": moment,
+}
