@@ -19,6 +19,8 @@ from marketplace.dashboard.rendering import HERE, FormRefused, Renderer
 from marketplace.errors import BondedError
 from marketplace.gateway.services import Services
 
+RECEIPTS_ON_A_PAGE = 100
+
 
 def static_files() -> StaticFiles:
     """Return the application that serves the dashboard's style sheet and scripts."""
@@ -45,7 +47,7 @@ def create_pages(services: Services, reads: Reads, sessions: Sessions, pages: Re
 
     @router.get("/receipts")
     async def receipts(request: Request, before: RowNumber = None) -> Response:
-        rows, more = await reads.receipts(pages.customer(request), 100, before)
+        rows, more = await reads.receipts(pages.customer(request), RECEIPTS_ON_A_PAGE, before)
         return await pages.render(request, "receipts.html", receipts=rows, more=more)
 
     @router.get("/providers")
