@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.errors import ContractsError
 from contracts.signing import recover
 from contracts.types import OperatorRecord
-from marketplace.gateway.addresses import AddressRefused, parse_endpoint
-from marketplace.gateway.connection import Limits, UpstreamFailed
+from marketplace.gateway.addresses import parse_endpoint
+from marketplace.gateway.connection import Limits
 from marketplace.gateway.upstream import Upstream
 from rewards.types import SignedCanaryDay, SignedProbeDay
 from rewards.verifier.attestation import read_document
 
 _ATTESTATION_BYTES = 64 << 20
+_GRACE_S = 3.0
 _SIGNATURE_BYTES = 64 << 10
 _QUICK = Limits(first_byte_s=10.0, gap_s=10.0, total_s=60.0, body_bytes=_ATTESTATION_BYTES)
 _RECOMPUTING = Limits(first_byte_s=300.0, gap_s=30.0, total_s=330.0, body_bytes=_SIGNATURE_BYTES)
@@ -60,28 +60,46 @@ class Verifiers:
         return await self._ask_all(members, lambda member: self._attestation(member, epoch))
 
     async def signatures(
-        self, members: Sequence[OperatorRecord], epoch: int, evidence: bytes, digest: bytes
+        self, members: Sequence[OperatorRecord], epoch: int, evidence: bytes, digest: bytes, enough: int
     ) -> tuple[list[ReportSignature], dict[str, str]]:
-        """Ask all to recompute and sign a report; returns the signatures that hold, and why the others are missing."""
-        return await self._ask_all(members, lambda member: self._signature(member, epoch, evidence, digest))
+        """Ask all to recompute and sign a report; returns the signatures that hold, and why the others are missing.
 
-    async def _ask_all(self, members: Sequence[OperatorRecord], ask: Any) -> tuple[list[Any], dict[str, str]]:
-        answers = await asyncio.gather(*[_caught(ask(member)) for member in members])
+        Once `enough` have signed, the others have a little longer and are not waited for any more.
+        """
+        return await self._ask_all(members, lambda member: self._signature(member, epoch, evidence, digest), enough)
+
+    async def _ask_all(
+        self, members: Sequence[OperatorRecord], ask: Any, enough: int | None = None
+    ) -> tuple[list[Any], dict[str, str]]:
+        asking = {asyncio.create_task(_caught(ask(member))): member.operator for member in members}
         good: list[Any] = []
         missing: dict[str, str] = {}
-        for member, answer in zip(members, answers, strict=True):
-            if isinstance(answer, str):
-                missing[member.operator] = answer
-            else:
-                good.append(answer)
+        left = set(asking)
+        while left:
+            grace = _GRACE_S if enough is not None and len(good) >= enough else None
+            done, left = await asyncio.wait(left, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                break
+            for task in done:
+                answer = task.result()
+                if isinstance(answer, str):
+                    missing[asking[task]] = answer
+                else:
+                    good.append(answer)
+        for task in left:
+            task.cancel()
+            missing[asking[task]] = "it was slower than the others"
         return good, missing
 
     async def _attestation(self, member: OperatorRecord, epoch: int) -> Attestation:
         status, body = await self._exchange(member, "GET", f"/attestations/{epoch}", b"", _QUICK, _ATTESTATION_BYTES)
         if status != 200:
             raise ValueError(f"it answered {status}: {_message(body)}")
-        seed, days, canaries = read_document(json.loads(body), member.operator, epoch, self._separator)
-        return Attestation(member.operator, seed, days, canaries)
+        return await asyncio.to_thread(self._read_attestation, body, member.operator, epoch)
+
+    def _read_attestation(self, body: bytes, verifier: str, epoch: int) -> Attestation:
+        seed, days, canaries = read_document(json.loads(body), verifier, epoch, self._separator)
+        return Attestation(verifier, seed, days, canaries)
 
     async def _signature(self, member: OperatorRecord, epoch: int, evidence: bytes, digest: bytes) -> ReportSignature:
         asked = json.dumps({"epoch": epoch, "evidence": "0x" + evidence.hex()}).encode()
@@ -110,23 +128,15 @@ class Verifiers:
 
 
 async def _caught(asking: Any) -> Any:
-    """Return the answer, or in words why there is none."""
+    """Return the answer, or in words why there is none: whatever a stranger sends must not stop the asker."""
     try:
         return await asking
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        OSError,
-        ContractsError,
-        UpstreamFailed,
-        AddressRefused,
-    ) as error:
+    except Exception as error:
         return str(error) or type(error).__name__
 
 
 def _message(body: bytes) -> str:
     try:
         return str(json.loads(body)["error"]["message"])[:500]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return body[:200].decode(errors="replace")

@@ -17,8 +17,9 @@ from rewards.types import Attempt
 
 
 class Step(StrEnum):
-    """How far an epoch has come; each step names what is done."""
+    """How far an epoch has come; each step names what is done, `open` that it was started over."""
 
+    OPEN = "open"
     CLOSED = "closed"
     WRITTEN = "written"
     SIGNED = "signed"
@@ -86,6 +87,14 @@ class EpochSteps:
                         "updated": func.now(),
                     },
                 )
+            )
+
+    async def start_over(self, epoch: int) -> None:
+        """Forget every step of an epoch; the attempts that were gathered for it stay with it."""
+        async with self._database.begin() as connection:
+            await connection.execute(
+                text("UPDATE epoch_steps SET step = :step, data = '{}', updated = now() WHERE epoch = :epoch"),
+                {"step": Step.OPEN.value, "epoch": epoch},
             )
 
     async def note(self, epoch: int, problem: str) -> None:

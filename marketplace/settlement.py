@@ -10,14 +10,17 @@
 
 Each step looks at what is there, does what is missing and notes that it is done. Whatever it leaves outside the
 database is keyed: evidence by its digest, transactions by their intents. So a process killed anywhere goes on from
-the step it was in, and comes to the same report.
+the step it was in, and comes to the same report. While no report stands on chain, an epoch whose checkpoint or
+transaction failed for good is started over from a new checkpoint with the same attempts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import structlog
@@ -25,24 +28,23 @@ import structlog
 from contracts.chain import Chain
 from contracts.court import Court
 from contracts.epochs import Epochs
-from contracts.errors import ContractsError
+from contracts.errors import CheckpointGone, ContractRefused, ContractsError, IntentDropped, TransactionReverted
 from contracts.leaves import leaf_hashes, proof, report_digest
 from contracts.operators import Operators
 from contracts.transactions import Sender, Until
-from contracts.types import Checkpoint, Harmed, Report, Timing
+from contracts.types import Checkpoint, OperatorRecord, Timing
+from marketplace.admission import admitted
 from marketplace.affordable import affordable
 from marketplace.attestations import Verifiers
-from marketplace.epoch_steps import EpochProgress, EpochSteps, Step
+from marketplace.clock import LeadershipLost
+from marketplace.epoch_steps import ORDER, EpochProgress, EpochSteps, Step
 from marketplace.settings import SettlementSettings
-from rewards.blobs import FolderStore
+from marketplace.settled import Settled, SettledEpochs
 from rewards.chain_inputs import collect
-from rewards.epoch import Admission
-from rewards.errors import CheckpointRefused, RewardsError
-from rewards.evidence import read_bundle, write_bundle
+from rewards.errors import CheckpointRefused, EvidenceError, RewardsError
 from rewards.gather import assemble
-from rewards.settlement import settle
 from rewards.state import GENESIS
-from rewards.types import Attempt, ChainInputs, EpochState, Settlement
+from rewards.types import EpochState
 
 log = structlog.get_logger("settlement")
 
@@ -59,7 +61,7 @@ class Settler:
     sender: Sender
     steps: EpochSteps
     verifiers: Verifiers
-    store: FolderStore
+    settled: SettledEpochs
     settings: SettlementSettings
     lead: Callable[[], Awaitable[None]]
     now: Callable[[], float] = time.time
@@ -101,9 +103,16 @@ class Settler:
             except NotYet as waiting:
                 await self._note(row, str(waiting))
                 return
-            except (ContractsError, RewardsError, OSError) as error:
-                log.warning("an epoch does not go on", epoch=epoch, step=step.value, error=str(error))
+            except LeadershipLost:
+                raise
+            except Exception as error:
+                known = isinstance(error, (ContractsError, RewardsError, OSError))
+                log.warning(
+                    "an epoch does not go on", epoch=epoch, step=step.value, error=str(error), exc_info=not known
+                )
                 await self._note(row, f"{step.value}: {error}")
+                if _calls_for_restart(step, error):
+                    await self._start_over(epoch, str(error))
                 return
             await self.steps.reach(epoch, step, **left)
             log.info("epoch", epoch=epoch, step=step.value)
@@ -121,7 +130,10 @@ class Settler:
             raise NotYet(f"the last final block is of {at.time}, the epoch ends at {timing.epoch_end(epoch)}")
         if epoch and await Epochs(self.chain).record(epoch - 1, at) is None:
             raise NotYet(f"the report of epoch {epoch - 1} is not final yet")
-        return {"checkpoint": {"number": at.number, "hash": at.hash.hex(), "time": at.time}}
+        return {
+            "checkpoint": {"number": at.number, "hash": at.hash.hex(), "time": at.time},
+            "closed_at": int(self.now()),
+        }
 
     async def _write(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
         """Gather, settle and write the evidence."""
@@ -132,13 +144,14 @@ class Settler:
         view = await collect(self.chain, epoch, at)
         members = [record for record in view.inputs.verifiers if record.active]
         shown, missing = await self.verifiers.attestations(members, epoch)
-        late = self.now() > timing.epoch_end(epoch) + self.settings.attestation_wait_s
+        late = self.now() >= data["closed_at"] + self.settings.attestation_wait_s
         if missing and not late:
             raise NotYet(f"attestations are missing: {missing}")
         if missing:
             log.warning("settling without some attestations", epoch=epoch, missing=missing)
         opening = await self._opening(epoch)
-        attempts, left_out = _admitted(view.inputs, await self.steps.gather(epoch))
+        gathered = await self.steps.gather(epoch)
+        attempts, left_out = await asyncio.to_thread(admitted, view.inputs, opening, gathered)
         attempts, unpaid = affordable(view.inputs, opening, attempts)
         left_out += unpaid
         if left_out:
@@ -152,32 +165,38 @@ class Settler:
             seeds={one.verifier: one.seed for one in shown},
             commitments=view.commitments,
         )
-        settlement = settle(inputs)
-        report = write_bundle(self.store, inputs, settlement.report)
-        return {"evidence": report.evidence.hex(), "missing": missing, "left_out": left_out}
+        settled = await self.settled.write(inputs)
+        return {"evidence": settled.report.evidence.hex(), "missing": missing, "left_out": left_out}
 
     async def _sign(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
         """Collect a quorum of signatures."""
-        report, _ = self._settled(data)
+        report = (await self._read(data)).report
         at = await self.chain.checkpoint()
-        operators = Operators(self.chain, "Verifiers")
-        members = [member for member in await operators.members(at) if member.active]
+        members, quorum = await self._members(at)
         domain = self.chain.deployment.domain()
         digest = report_digest(report, domain).digest(domain.separator())
-        signatures, missing = await self.verifiers.signatures(members, epoch, report.evidence, digest)
-        quorum = await operators.quorum(at)
+        signatures, missing = await self.verifiers.signatures(members, epoch, report.evidence, digest, quorum)
         if len(signatures) < quorum:
             raise NotYet(f"{len(signatures)} of {quorum} signatures; missing: {missing}")
-        signatures.sort(key=lambda one: one.verifier)
-        return {"signatures": [one.signature.hex() for one in signatures], "unsigned": missing}
+        return {"signatures": {one.verifier: one.signature.hex() for one in signatures}, "unsigned": missing}
 
     async def _submit(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
-        """Put the report on chain and wait until it is final."""
-        report, _ = self._settled(data)
+        """Put the report on chain and wait until it is final.
+
+        A verifier may have left since it signed, and the contract counts members of this moment only: its signature is
+        left out, and if too few remain they are collected again.
+        """
+        report = (await self._read(data)).report
         epochs = Epochs(self.chain)
         if await epochs.record(epoch, await self.chain.checkpoint()) is None:
-            signatures = [bytes.fromhex(one) for one in data["signatures"]]
-            await self._send(f"report:{epoch}:{data['evidence'][:16]}", epochs.submit(report, signatures))
+            members, quorum = await self._members(await self.chain.head())
+            present = {member.operator for member in members}
+            signatures = {name: one for name, one in data["signatures"].items() if name in present}
+            if len(signatures) < quorum:
+                signatures = (await self._sign(epoch, data, timing))["signatures"]
+            chosen = [bytes.fromhex(signatures[name]) for name in sorted(signatures)]
+            name = sha256(report.evidence + b"".join(chosen)).hexdigest()[:16]
+            await self._send(f"report:{epoch}:{name}", epochs.submit(report, chosen))
         record = await epochs.record(epoch, await self.chain.checkpoint())
         if record is None:
             raise NotYet("the report is sent and not final yet")
@@ -187,36 +206,41 @@ class Settler:
 
     async def _activate(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
         """Activate the report after its delay."""
-        report, _ = self._settled(data)
         epochs = Epochs(self.chain)
         head = await self.chain.head()
         if (await epochs.progress(head)).next_activation <= epoch:
             if head.time < data["activates_at"]:
                 raise NotYet(f"the report activates at {data['activates_at']}")
+            report = (await self._read(data)).report
             await self._send(f"activate:{epoch}", epochs.activate(epoch, report.credits, report.payees))
         if (await epochs.progress(await self.chain.checkpoint())).next_activation <= epoch:
             raise NotYet("the activation is sent and not final yet")
         return {}
 
     async def _propose(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
-        """Propose every slash the report calls for."""
-        report, settlement = self._settled(data)
-        court, at = Court(self.chain), await self.chain.head()
+        """Propose every slash the report calls for, and wait until all are final.
+
+        Only then is a slash's number certain.
+        """
+        settled = await self._read(data)
+        report, court = settled.report, Court(self.chain)
         domain = self.chain.deployment.domain()
         hashes = leaf_hashes(domain.chain_id, domain.epoch_ledger, report)
         slashes: dict[str, int] = {}
         for index, leaf in enumerate(report.leaves):
             if leaf.slash_level < 2:
                 continue
-            if not await court.slash_of(leaf.provider, epoch, at):
-                call = court.propose(epoch, leaf, proof(hashes, index), _harmed(settlement, leaf.provider))
+            if not await court.slash_of(leaf.provider, epoch, await self.chain.head()):
+                call = court.propose(epoch, leaf, proof(hashes, index), settled.harmed_by(leaf.provider))
                 await self._send(f"slash:{epoch}:{leaf.provider}", call)
-            slashes[leaf.provider] = await court.slash_of(leaf.provider, epoch, await self.chain.head())
+            slashes[leaf.provider] = await court.slash_of(leaf.provider, epoch, await self.chain.checkpoint())
+        waiting = [provider for provider, number in slashes.items() if not number]
+        if waiting:
+            raise NotYet(f"the slashes of {', '.join(waiting)} are proposed and not final yet")
         return {"slashes": slashes}
 
     async def _execute(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
         """Execute the proposed slashes after their challenge window."""
-        _, settlement = self._settled(data)
         court = Court(self.chain)
         for provider, slash_id in data["slashes"].items():
             head = await self.chain.head()
@@ -227,13 +251,20 @@ class Settler:
                 continue
             if head.time < slash.executable_at:
                 raise NotYet(f"slash {slash_id} can be executed at {slash.executable_at}")
-            await self._send(f"execute:{slash_id}:{epoch}", court.execute(slash_id, _harmed(settlement, provider)))
+            harmed = (await self._read(data)).harmed_by(provider)
+            await self._send(f"execute:{slash_id}:{epoch}", court.execute(slash_id, harmed))
         final = await self.chain.checkpoint()
         for slash_id in data["slashes"].values():
             slash = await court.slash(slash_id, final)
             if slash is None or not slash.executed_at:
                 raise NotYet(f"the execution of slash {slash_id} is not final yet")
         return {}
+
+    async def _start_over(self, epoch: int, why: str) -> None:
+        """Settle an epoch again from a new checkpoint, as long as no report of it stands on chain."""
+        if await Epochs(self.chain).record(epoch, await self.chain.head()) is None:
+            log.error("an epoch is settled again from a new checkpoint", epoch=epoch, why=why)
+            await self.steps.start_over(epoch)
 
     # what steps share
 
@@ -247,6 +278,11 @@ class Settler:
             if mark.slot < end and mark.silent_s < self.settings.watermark_wait_s:
                 raise NotYet(f"gateway {mark.gateway} has drained up to slot {mark.slot}, the epoch ends at {end}")
 
+    async def _members(self, at: Checkpoint) -> tuple[list[OperatorRecord], int]:
+        """Return the active verifiers at a block, and how many of them must sign."""
+        operators = Operators(self.chain, "Verifiers")
+        return [member for member in await operators.members(at) if member.active], await operators.quorum(at)
+
     async def _opening(self, epoch: int) -> EpochState:
         """Return the state the epoch before closed with, recomputed from its evidence."""
         if epoch == 0:
@@ -254,28 +290,22 @@ class Settler:
         before = await self.steps.get(epoch - 1)
         if before is None or "evidence" not in before.data:
             raise CheckpointRefused(f"the evidence of epoch {epoch - 1} is not here: restore the evidence folder")
-        _, settlement = self._settled(before.data)
-        return settlement.closing
+        return (await self._read(before.data)).closing
 
-    def _settled(self, data: dict[str, Any]) -> tuple[Report, Settlement]:
-        """Return an epoch's report and settlement, recomputed from the evidence that was written."""
-        bundle = read_bundle(self.store, bytes.fromhex(data["evidence"]))
-        return bundle.report, settle(bundle.inputs)
+    async def _read(self, data: dict[str, Any]) -> Settled:
+        return await self.settled.read(bytes.fromhex(data["evidence"]))
 
 
-def _harmed(settlement: Settlement, provider: str) -> Harmed | None:
-    return next((one for one in settlement.harmed if one.provider == provider), None)
+def _calls_for_restart(step: Step, error: Exception) -> bool:
+    """Say whether an epoch can only go on from a new checkpoint.
 
-
-def _admitted(inputs: ChainInputs, attempts: Iterable[Attempt]) -> tuple[list[Attempt], list[str]]:
-    """Return the attempts that can be settled, and why the others cannot: one bad record must not hold all up."""
-    admission = Admission(inputs)
-    good: list[Attempt] = []
-    refused: list[str] = []
-    for one in attempts:
-        refusal = admission.refusal(one)
-        if refusal is None:
-            good.append(one)
-        else:
-            refused.append(str(refusal))
-    return good, refused
+    Before its report is on chain: its checkpoint is gone, its evidence is damaged, its transaction failed for good,
+    or a customer's escrow does not cover its charges any more.
+    """
+    if ORDER.index(step) > ORDER.index(Step.SUBMITTED):
+        return False
+    if isinstance(error, ContractRefused):
+        return error.error_name in ("ChargeAboveBalance", "ChargeAboveCap")
+    if isinstance(error, EvidenceError):
+        return step in (Step.SIGNED, Step.SUBMITTED)
+    return isinstance(error, (CheckpointGone, TransactionReverted, IntentDropped))

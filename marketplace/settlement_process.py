@@ -24,6 +24,7 @@ from marketplace.gateway.upstream import Upstream
 from marketplace.indexer import Indexer
 from marketplace.outbox import PostgresOutbox
 from marketplace.settings import SettlementSettings
+from marketplace.settled import SettledEpochs
 from marketplace.settlement import Settler
 from rewards.blobs import FolderStore
 
@@ -82,7 +83,7 @@ async def _lead(
             sender = Sender(chain, signer, outbox)
             separator = chain.deployment.domain().separator()
             verifiers = Verifiers(upstream, separator, settings.devnet)
-            settler = Settler(chain, sender, EpochSteps(database), verifiers, store, settings, check)
+            settler = Settler(chain, sender, EpochSteps(database), verifiers, SettledEpochs(store), settings, check)
             clock = Clock()
             clock.every(settings.tick_s, "settle", settler.tick)
             indexer = Indexer(database, chain, unit_atto, settings.index_chunk)

@@ -15,7 +15,16 @@ from contracts.messages import CanaryDay, Domain, ProbeDay
 from contracts.signing import keccak, recover
 from contracts.types import ProviderRecord
 from rewards.gather import keeps_commitment
-from rewards.types import Attempt, Difference, EpochInputs, SeedReveal, SignedCanaryDay, SignedProbeDay
+from rewards.types import (
+    Attempt,
+    ChainInputs,
+    Difference,
+    EpochInputs,
+    EpochState,
+    SeedReveal,
+    SignedCanaryDay,
+    SignedProbeDay,
+)
 
 Progress = Callable[[int, int], None]
 _RANGE = 2_000
@@ -31,13 +40,13 @@ class Register:
     verifiers: frozenset[str]
 
 
-def register(inputs: EpochInputs) -> Register:
+def register(inputs: EpochInputs | ChainInputs, opening: EpochState) -> Register:
     """Collect who may sign from the chain part of the inputs.
 
     A provider may replace its hot key at any time, so the key it had at the checkpoint before is as good as its
     present one.
     """
-    before = {state.provider: state.signer for state in inputs.opening.providers}
+    before = {state.provider: state.signer for state in opening.providers}
     return Register(
         separator=Domain(inputs.chain_id, inputs.epoch_ledger).separator(),
         signers={record.provider: _signers(record, before.get(record.provider)) for record in inputs.providers},
@@ -51,7 +60,7 @@ def check_signatures(inputs: EpochInputs, threads: int = 1, progress: Progress |
 
     `progress(done, all)` is called now and then, from the calling thread.
     """
-    who = register(inputs)
+    who = register(inputs, inputs.opening)
     attempts = inputs.attempts
     everything = len(attempts) + len(inputs.probe_days) + len(inputs.canary_days)
     done = 0

@@ -36,6 +36,7 @@ from marketplace.ledger import Transfer, account, post
 from marketplace.models import attempts, watermarks
 from marketplace.outbox import PostgresOutbox
 from marketplace.settings import SettlementSettings
+from marketplace.settled import SettledEpochs
 from marketplace.settlement import Settler
 from marketplace.verifier.server import create_server
 from marketplace.verifier.signing import ReportSigner
@@ -257,7 +258,7 @@ class Market:
             Sender(self.chain, self.settler_key, outbox, poll_s=0.02),
             EpochSteps(self.database),
             Verifiers(upstream, separator, True),
-            self.store,
+            SettledEpochs(self.store),
             settings,
             lead,
             self.now,

@@ -50,7 +50,8 @@ class Reaper:
         settler.steps.reach = self._trap(settler.steps.reach, lambda args: f"reach {args[1].value}")  # type: ignore[method-assign]
         settler.steps.gather = self._trap(settler.steps.gather, lambda args: "gather")  # type: ignore[method-assign]
         settler.sender.submit = self._trap(settler.sender.submit, lambda args: f"send {args[0].split(':')[0]}")  # type: ignore[method-assign]
-        put = settler.store.put
+        store = settler.settled._store
+        put = store.put
         count = iter(range(100))
 
         def trapped(chunks: Any) -> tuple[bytes, int]:
@@ -62,7 +63,7 @@ class Reaper:
             self._maybe(f"after blob {number}")
             return result
 
-        settler.store.put = trapped  # type: ignore[method-assign]
+        store.put = trapped  # type: ignore[method-assign]
 
     def _trap(self, work: Any, name: Any) -> Any:
         async def trapped(*args: Any, **given: Any) -> Any:
@@ -105,7 +106,7 @@ async def test_killed_before_and_after_every_deed_it_settles_as_if_nothing_had_h
     await town.live_through(0)
     await _tick_until_done(town, 0, reaper)
     points = {point.removeprefix("before ").removeprefix("after ") for point in reaper.killed}
-    assert {f"reach {step.value}" for step in ORDER} <= points
+    assert {f"reach {step.value}" for step in ORDER if step is not Step.OPEN} <= points
     assert {"gather", "send report", "send activate", "send slash", "blob 0", "blob 5"} <= points
     assert len(set(reaper.digests)) == 1 and len(reaper.digests) > 1, "written again and again, always the same"
     await town.live_through(1)
