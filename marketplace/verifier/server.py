@@ -5,8 +5,8 @@ Its attestations, and its signature under reports that hold (docs/protocol.md, s
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from contracts.errors import ContractsError
-from marketplace.verifier.signing import ReportRefused, ReportSigner
+from marketplace.verifier.signing import ReportRefused, ReportSigner, SigningBusy
 from rewards.errors import RewardsError
 from rewards.verifier.service import Verifier
 
@@ -26,23 +26,30 @@ def create_server(verifier: Verifier, signer: ReportSigner) -> Starlette:
 
     async def attestation(request: Request) -> Response:
         epoch = int(request.path_params["epoch"])
-        shown = verifier.attestation(epoch)
+        try:
+            shown = await asyncio.to_thread(verifier.attestation, epoch)
+        except OSError as error:
+            return _error(503, "disk_unavailable", f"the attestation cannot be kept: {error}")
         if shown is None:
             return _error(404, "epoch_running", f"epoch {epoch} has not ended: ask again when it has")
         return JSONResponse(shown)
 
     async def report(request: Request) -> Response:
-        if int(request.headers.get("content-length", "0") or 0) > _MOST_BODY:
-            return _error(413, "too_large", f"a request for a signature has at most {_MOST_BODY} bytes")
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _MOST_BODY:
+                return _error(413, "too_large", f"a request for a signature has at most {_MOST_BODY} bytes")
         try:
-            asked: dict[str, Any] = json.loads(await request.body())
-            epoch, evidence = int(asked["epoch"]), bytes.fromhex(str(asked["evidence"]).removeprefix("0x"))
-        except (ValueError, KeyError, TypeError):
-            return _error(400, "malformed", 'send {"epoch": number, "evidence": "0x…"}')
+            epoch, evidence = _asked(bytes(body))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return _error(400, "malformed", 'send {"epoch": number, "evidence": "0x" and 64 hex digits}')
         try:
             return JSONResponse(await signer.sign(epoch, evidence))
         except (ReportRefused, RewardsError) as error:
             return _error(409, type(error).__name__, str(error))
+        except SigningBusy as error:
+            return _error(503, "busy", str(error))
         except (ContractsError, OSError) as error:
             return _error(503, "chain_unavailable", str(error))
 
@@ -56,6 +63,15 @@ def create_server(verifier: Verifier, signer: ReportSigner) -> Starlette:
             Route("/health", health),
         ]
     )
+
+
+def _asked(body: bytes) -> tuple[int, bytes]:
+    """Return epoch and evidence; raises one of many errors when they are not there."""
+    asked = json.loads(body)
+    epoch, evidence = asked["epoch"], bytes.fromhex(asked["evidence"].removeprefix("0x"))
+    if type(epoch) is not int or not 0 <= epoch < 1 << 64 or len(evidence) != 32:
+        raise ValueError("epoch or evidence is out of range")
+    return epoch, evidence
 
 
 def _error(status: int, code: str, message: str) -> JSONResponse:

@@ -9,13 +9,14 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import structlog
 
 from contracts.chain import Chain
 from contracts.errors import ContractsError
+from contracts.messages import Ticket
 from contracts.operators import Operators
 from contracts.staking import Staking
 from contracts.transactions import Sender
@@ -121,10 +122,7 @@ class ChainAndGateway:
         answer = await self._post("/v1/tickets", {"requests": [asked]})
         if answer.status_code != 200:
             raise TicketRefused(f"the gateway answered {answer.status_code}: {answer.text[:200]}")
-        ticket: dict[str, Any] = answer.json()["tickets"][0]
-        if "error" in ticket:
-            raise TicketRefused(str(ticket["error"].get("message", ticket["error"])))
-        return ticket
+        return _ticket(answer.content)
 
     async def hand_in(self, result: ProbeResult) -> None:
         """Hand the provider's receipt to the gateway."""
@@ -154,6 +152,18 @@ def _chat_model(offer: bytes) -> OfferedModel | None:
         for model in json.loads(offer)["models"]:
             if "chat" in model["features"]:
                 return OfferedModel(str(model["id"]), bytes.fromhex(str(model["weights_digest"]).removeprefix("0x")))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return None
+
+
+def _ticket(body: bytes) -> dict[str, Any]:
+    """Return the one ticket of a gateway's answer; raises TicketRefused when there is none in it."""
+    try:
+        ticket = json.loads(body)["tickets"][0]
+        if "error" in ticket:
+            raise TicketRefused(str(ticket["error"]["message"]))
+        Ticket.from_json(ticket)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, ContractsError) as error:
+        raise TicketRefused(f"the gateway's answer holds no ticket: {body[:200]!r}") from error
+    return cast(dict[str, Any], ticket)

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 _SUBJECTS = (
     "a lighthouse keeper",
@@ -122,15 +122,31 @@ class EngineReference:
 
 
 def answer_text(stream: bytes) -> str:
-    """Join the text deltas of an SSE chat stream; raises ValueError when a data line is not JSON."""
+    """Join the text deltas of an SSE chat stream; raises ValueError when a data line is no chat event.
+
+    The stream is a stranger's: any JSON may stand in it, nested as deep as it likes.
+    """
     parts: list[str] = []
     for line in stream.splitlines():
         if not line.startswith(b"data: ") or line.startswith((b"data: [DONE]", b'data: {"object":"bonded.receipt"')):
             continue
-        event = json.loads(line[6:])
-        for choice in event.get("choices", ()):
-            parts.append(choice.get("delta", {}).get("content") or choice.get("text") or "")
+        try:
+            event = json.loads(line[6:])
+        except RecursionError:
+            raise ValueError("a data line is nested too deep") from None
+        for choice in _typed(_typed(event, dict).get("choices", []), list):
+            delta = _typed(_typed(choice, dict).get("delta", {}), dict)
+            for text in (delta.get("content"), choice.get("text")):
+                if text is not None and _typed(text, str):
+                    parts.append(text)
+                    break
     return "".join(parts)
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"a chat event holds a {type(value).__name__} where a {kind.__name__} belongs")
+    return value
 
 
 def _wording(salt: bytes) -> str:

@@ -143,7 +143,7 @@ def _find_receipt(stream: bytes) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(stream[start + 6 : stream.index(b"\n", start)])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -152,7 +152,7 @@ def _is_honest(wire: dict[str, Any], ticket: Ticket, signer: str, separator: byt
     try:
         receipt = Receipt.from_json(wire["receipt"])
         by = recover(receipt.digest(separator), bytes.fromhex(wire["signature"].removeprefix("0x")))
-    except (ContractsError, KeyError, ValueError, TypeError, AttributeError):
+    except (ContractsError, KeyError, ValueError, TypeError, AttributeError, OverflowError):
         return False
     charge = ticket.charge_atto(receipt.input_tokens, receipt.cached_tokens, receipt.output_tokens)
     return (

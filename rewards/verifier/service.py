@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import time
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -84,6 +86,10 @@ class Verifier:
     transport: Transport
     canaries: Mapping[bytes, Sequence[Challenge]]
     now: Callable[[], float] = time.time
+    _plans: dict[tuple[int, str], tuple[PlannedProbe, ...]] = field(default_factory=dict, init=False, repr=False)
+    _gate: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(_MOST_AT_ONCE), init=False, repr=False, compare=False
+    )
 
     async def run(self) -> None:
         """Commit and probe until cancelled; an error of the surroundings is logged and tried again, never the end."""
@@ -92,9 +98,16 @@ class Verifier:
             group.create_task(self._probe_all(group))
 
     def attestation(self, epoch: int) -> dict[str, Any] | None:
-        """Return what this verifier attests of an ended epoch; None while it runs."""
+        """Return what this verifier attests of an ended epoch; None while it runs.
+
+        The first call after the end settles it: the document is kept, later calls return the same, and measurements
+        that come later are left out. Raises OSError when it cannot be kept; then nothing was shown.
+        """
         if self.now() < self.surroundings.timing.epoch_end(epoch) or epoch < 0:
             return None
+        return self.store.attested(epoch, lambda: self._attest(epoch))
+
+    def _attest(self, epoch: int) -> dict[str, Any]:
         days, canaries = attest(
             self.signer,
             self.surroundings.separator,
@@ -119,7 +132,6 @@ class Verifier:
 
     async def _probe_all(self, group: asyncio.TaskGroup) -> None:
         """Keep the plan of the running epoch current and start each probe at its moment."""
-        gate = asyncio.Semaphore(_MOST_AT_ONCE)
         started: set[tuple[int, str, int]] = set()
         records: dict[str, ProviderRecord] = {}
         refreshed = float("-inf")
@@ -136,20 +148,31 @@ class Verifier:
                     key = (each, planned.provider, planned.slot)
                     if key not in started:
                         started.add(key)
-                        group.create_task(self._one(gate, each, planned, records[planned.provider]))
+                        group.create_task(self._one(each, planned, records[planned.provider]))
             started = {key for key in started if key[0] >= epoch - 1}
+            self._plans = {key: plan for key, plan in self._plans.items() if key[0] >= epoch}
             await asyncio.sleep(_LEAD_S / 4)
 
     def _due(self, epoch: int, records: Mapping[str, ProviderRecord]) -> list[PlannedProbe]:
-        if epoch < 0 or not records:
+        timing, now = self.surroundings.timing, self.now()
+        if epoch < 0 or now + _LEAD_S < timing.epoch_start(epoch):
             return []
-        now = self.now()
-        return [p for p in self._plan(epoch, tuple(records)) if 0 <= self._moment(epoch, p) - now <= _LEAD_S]
+        due: list[PlannedProbe] = []
+        for provider in records:
+            plan = self._plan(epoch, provider)
+            first = bisect_left(plan, now, key=lambda planned: self._moment(epoch, planned))
+            due += itertools.takewhile(lambda planned: self._moment(epoch, planned) <= now + _LEAD_S, plan[first:])
+        return due
 
-    def _plan(self, epoch: int, providers: Sequence[str]) -> tuple[PlannedProbe, ...]:
-        timing = self.surroundings.timing
-        seed = epoch_seed(self.master, epoch)
-        return draw_plan(seed, providers, timing.slots_per_epoch, timing.slot_s * 1000, self.surroundings.gap_slots)
+    def _plan(self, epoch: int, provider: str) -> tuple[PlannedProbe, ...]:
+        """Return the plan for one provider, drawn once: a provider's plan does not depend on the others."""
+        plan = self._plans.get((epoch, provider))
+        if plan is None:
+            timing, gap_slots = self.surroundings.timing, self.surroundings.gap_slots
+            seed = epoch_seed(self.master, epoch)
+            plan = draw_plan(seed, (provider,), timing.slots_per_epoch, timing.slot_s * 1000, gap_slots)
+            self._plans[epoch, provider] = plan
+        return plan
 
     def _moment(self, epoch: int, planned: PlannedProbe) -> float:
         timing = self.surroundings.timing
@@ -159,18 +182,29 @@ class Verifier:
         timing = self.surroundings.timing
         return timing.epoch_of_slot(timing.slot_at(self.now()))
 
-    async def _one(self, gate: asyncio.Semaphore, epoch: int, planned: PlannedProbe, record: ProviderRecord) -> None:
-        """Make one planned probe, with one retry after a failure, and record what it came to."""
-        async with gate:
-            verdict, result, challenge = Verdict.UNASKED, None, None
-            for salt in (planned.salt, hashlib.sha256(planned.salt).digest()):
-                verdict, result, challenge = await self._attempt(epoch, planned, record, salt)
-                if verdict.up is not False:
-                    break
-            judged = challenge.passed(result.text) if result and challenge and verdict.up else None
-            ttft_ms = result.ttft_ms if result and verdict.up else None
-            measurement = Measurement(planned.provider, planned.slot, verdict, ttft_ms, judged)
-            await asyncio.to_thread(self.store.append, epoch, measurement)
+    async def _one(self, epoch: int, planned: PlannedProbe, record: ProviderRecord) -> None:
+        """Make one planned probe and record what it came to; whatever goes wrong here, the other probes go on."""
+        try:
+            measurement = await self._measure(epoch, planned, record)
+        except Exception:
+            log.exception("a probe failed by a fault of this verifier", provider=planned.provider, slot=planned.slot)
+            measurement = Measurement(planned.provider, planned.slot, Verdict.UNASKED, None, None)
+        try:
+            if not await asyncio.to_thread(self.store.append, epoch, measurement):
+                log.warning("a measurement came after the attestation", provider=planned.provider, epoch=epoch)
+        except Exception:
+            log.exception("a measurement could not be kept", provider=planned.provider, slot=planned.slot)
+
+    async def _measure(self, epoch: int, planned: PlannedProbe, record: ProviderRecord) -> Measurement:
+        """Ask, once more after a failure."""
+        verdict, result, challenge = Verdict.UNASKED, None, None
+        for salt in (planned.salt, hashlib.sha256(planned.salt).digest()):
+            verdict, result, challenge = await self._attempt(epoch, planned, record, salt)
+            if verdict.up is not False:
+                break
+        judged = challenge.passed(result.text) if result and challenge and verdict.up else None
+        ttft_ms = result.ttft_ms if result and verdict.up else None
+        return Measurement(planned.provider, planned.slot, verdict, ttft_ms, judged)
 
     async def _attempt(
         self, epoch: int, planned: PlannedProbe, record: ProviderRecord, salt: bytes
@@ -195,16 +229,17 @@ class Verifier:
             shown = await self.surroundings.reachable(record)
             return (Verdict.UNASKED if shown else Verdict.UNREACHABLE), None, None
         await asyncio.sleep(max(0.0, self._moment(epoch, planned) - self.now()))
-        result = await probe(
-            self.transport,
-            record.endpoint,
-            record.signer,
-            self.surroundings.separator,
-            ticket,
-            salt,
-            challenge.body,
-            self._timeout_s(),
-        )
+        async with self._gate:
+            result = await probe(
+                self.transport,
+                record.endpoint,
+                record.signer,
+                self.surroundings.separator,
+                ticket,
+                salt,
+                challenge.body,
+                self._timeout_s(),
+            )
         if result.receipt is not None:
             try:
                 await self.surroundings.hand_in(result)

@@ -1,15 +1,19 @@
 """The verifier's own append-only record of what it saw: one JSON line per measurement, a file per epoch, fsynced.
 
 A verifier that crashes in mid-epoch reads its file again at start and goes on; nothing it saw is lost, and a torn
-last line is dropped.
+last line is dropped. What was attested of an epoch and which of its reports were signed lie beside it, written whole.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rewards.verifier.probe import Verdict
 
@@ -30,14 +34,18 @@ class Measurement:
 
 
 class MeasurementStore:
-    """Append measurements of one verifier and read an epoch's back."""
+    """Append measurements of one verifier and read an epoch's back; safe to share between threads."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def append(self, epoch: int, measurement: Measurement) -> None:
-        """Write one measurement and wait until it is on disk."""
+    def append(self, epoch: int, measurement: Measurement) -> bool:
+        """Write one measurement and wait until it is on disk; False, and nothing written, once the epoch is attested.
+
+        So the measurements of an epoch always support what was attested of it.
+        """
         line = json.dumps(
             {
                 "provider": measurement.provider,
@@ -49,11 +57,36 @@ class MeasurementStore:
             separators=(",", ":"),
         )
         path = self._path(epoch)
-        torn = path.exists() and path.stat().st_size > 0 and not _ends_with_newline(path)
-        with path.open("ab") as file:
-            file.write((("\n" if torn else "") + line + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with self._lock:
+            if self._attested_path(epoch).exists():
+                return False
+            torn = path.exists() and path.stat().st_size > 0 and not _ends_with_newline(path)
+            with path.open("ab") as file:
+                file.write((("\n" if torn else "") + line + "\n").encode())
+                file.flush()
+                os.fsync(file.fileno())
+        return True
+
+    def attested(self, epoch: int, compose: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the document attested of an epoch; the first call composes it and puts it on disk before returning."""
+        path = self._attested_path(epoch)
+        with self._lock:
+            if not path.exists():
+                _write_whole(path, json.dumps(compose(), separators=(",", ":")).encode())
+            document: dict[str, Any] = json.loads(path.read_bytes())
+        return document
+
+    def signed(self, epoch: int) -> tuple[str, ...]:
+        """Return the digests of the epoch's reports that were signed, the first one first."""
+        path = self._signed_path(epoch)
+        return tuple(json.loads(path.read_bytes())) if path.exists() else ()
+
+    def add_signed(self, epoch: int, digest: str) -> None:
+        """Remember that a report is about to be signed; on disk when this returns."""
+        with self._lock:
+            known = self.signed(epoch)
+            if digest not in known:
+                _write_whole(self._signed_path(epoch), json.dumps([*known, digest]).encode())
 
     def read(self, epoch: int) -> tuple[Measurement, ...]:
         """Return an epoch's measurements in the order they were made; a line torn by a crash is left out."""
@@ -73,6 +106,31 @@ class MeasurementStore:
 
     def _path(self, epoch: int) -> Path:
         return self._folder / f"epoch-{epoch:08d}.jsonl"
+
+    def _attested_path(self, epoch: int) -> Path:
+        return self._folder / f"attested-{epoch:08d}.json"
+
+    def _signed_path(self, epoch: int) -> Path:
+        return self._folder / f"signed-{epoch:08d}.json"
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Put a file there whole or not at all, and on disk when this returns."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -63,3 +63,20 @@ def test_the_text_of_a_stream_leaves_out_the_receipt_and_refuses_garbage():
     assert answer_text(stream) == "Hello"
     with pytest.raises(ValueError, match="Expecting"):
         answer_text(b"data: not json\n\n")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"[]",
+        b"7",
+        b'{"choices":null}',
+        b'{"choices":[null]}',
+        b'{"choices":[{"delta":null}]}',
+        b'{"choices":[{"delta":{"content":7}}]}',
+        b"[" * 200_000,
+    ],
+)
+def test_json_that_is_no_chat_event_is_a_value_error_whatever_its_shape(event: bytes):
+    with pytest.raises(ValueError, match=r"chat event|too deep"):
+        answer_text(b"data: " + event + b"\n\ndata: [DONE]\n\n")

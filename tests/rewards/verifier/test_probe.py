@@ -108,6 +108,15 @@ async def test_a_full_answer_with_an_honest_receipt_is_served():
         ([*GOOD[:2], receipt_event(output_tokens=5, charge_atto=200), GOOD[3]], Verdict.BAD_RECEIPT),
         ([*GOOD[:2], receipt_event(job=b"\x09" * 32), GOOD[3]], Verdict.BAD_RECEIPT),
         ([b"data: " + b"x" * (2 << 20)], Verdict.BROKEN),
+        ([b"data: []\n\n", receipt_event(), GOOD[3]], Verdict.BROKEN),
+        ([b'data: {"choices":null}\n\n', receipt_event(), GOOD[3]], Verdict.BROKEN),
+        ([b'data: {"choices":[{"delta":null}]}\n\n', receipt_event(), GOOD[3]], Verdict.BROKEN),
+        ([b'data: {"choices":[{"delta":{"content":7}}]}\n\n', receipt_event(), GOOD[3]], Verdict.BROKEN),
+        ([b"data: " + b"[" * 200_000 + b"\n\n", receipt_event(), GOOD[3]], Verdict.BROKEN),
+        (
+            [GOOD[0], b'data: {"object":"bonded.receipt","receipt":' + b"[" * 200_000 + b"\n\n", GOOD[3]],
+            Verdict.BAD_RECEIPT,
+        ),
     ],
 )
 async def test_an_answer_that_is_cut_or_lies_is_down_and_hands_over_no_receipt(parts: list[bytes], verdict: Verdict):
