@@ -137,6 +137,7 @@ class Accounts:
         self._purses: dict[str, _Purse] = {}
         self._keys: dict[bytes, Account] = {}
         self._revoked: set[bytes] = set()
+        self._key_changes = 0
 
     # the request path
 
@@ -168,12 +169,14 @@ class Accounts:
         charge = attempt.receipt.charge_atto
         if charge > hold.most_atto:
             raise HoldResolved(f"the charge of {charge} atto is above the hold of {hold.most_atto}")
-        self._resolve(hold, "posted")
-        self._journal.append(Line(Kind.POST, hold.job, hold.customer, charge, write_line(attempt)))
+        _check_open(hold, "posted")
         purse = self._purses[hold.customer]
+        epoch = self._timing.epoch_of_slot(attempt.countersignature.slot)
+        # written first: when that fails, hold and purse are as they were and the call can be repeated
+        self._journal.append(Line(Kind.POST, hold.job, hold.customer, charge, write_line(attempt)))
+        hold.resolution = "posted"
         purse.held -= hold.most_atto
         purse.spent += charge
-        epoch = self._timing.epoch_of_slot(attempt.countersignature.slot)
         purse.by_epoch[epoch] = purse.by_epoch.get(epoch, 0) + charge
 
     def record(self, attempt: Attempt) -> None:
@@ -184,8 +187,9 @@ class Accounts:
 
     def void(self, hold: Hold) -> None:
         """Release a hold entirely; raises HoldResolved."""
-        self._resolve(hold, "voided")
+        _check_open(hold, "voided")
         self._journal.append(Line(Kind.VOID, hold.job, hold.customer))
+        hold.resolution = "voided"
         self._purses[hold.customer].held -= hold.most_atto
 
     def balance(self, customer: str) -> Balance:
@@ -199,11 +203,6 @@ class Accounts:
             available_atto=max(0, _available(purse)),
             cap_left_atto=max(0, self._cap_left(purse)),
         )
-
-    def _resolve(self, hold: Hold, resolution: str) -> None:
-        if hold.resolution:
-            raise HoldResolved(f"the hold for job {hold.job.hex()} is {hold.resolution}, it cannot be {resolution} too")
-        hold.resolution = resolution
 
     def _cap_left(self, purse: _Purse, until: float = 0.0) -> int:
         """Return what may still be held under the caps of the running epoch and of those a hold may last into.
@@ -241,6 +240,7 @@ class Accounts:
                 )
             ).scalar_one()
         self._keys[digest] = Account(customer, key_id, name)
+        self._key_changes += 1
         return key_id, secret
 
     async def revoke_key(self, customer: str, key_id: int) -> None:
@@ -258,6 +258,7 @@ class Accounts:
             raise UnknownKey(f"you have no key {key_id}")
         self._keys.pop(bytes(digest), None)
         self._revoked.add(bytes(digest))
+        self._key_changes += 1
 
     # background
 
@@ -274,6 +275,7 @@ class Accounts:
 
     async def refresh(self) -> None:
         """Read what others changed: keys, deposits, withdrawals, credits, charges, caps."""
+        changes = self._key_changes
         async with self._database.begin() as connection:
             found = await connection.execute(
                 select(
@@ -288,12 +290,13 @@ class Accounts:
             rows = found.all()
             books = await customer_books(connection)
             caps = await read_caps(connection)
-        self._revoked = {bytes(row.digest) for row in rows if row.revoked is not None}
-        self._keys = {
-            bytes(row.digest): Account(row.customer, row.id, row.name, row.service_class)
-            for row in rows
-            if row.revoked is None
-        }
+        if changes == self._key_changes:  # else these rows are older than what is known, and the next ones count
+            self._revoked = {bytes(row.digest) for row in rows if row.revoked is not None}
+            self._keys = {
+                bytes(row.digest): Account(row.customer, row.id, row.name, row.service_class)
+                for row in rows
+                if row.revoked is None
+            }
         oldest = self._epoch() - 1
         for customer, one in books.items():
             purse = self._purses.setdefault(customer, _Purse())
@@ -304,6 +307,11 @@ class Accounts:
             purse.by_epoch = {epoch: atto for epoch, atto in purse.by_epoch.items() if epoch >= oldest}
         for customer, one_cap in caps.items():
             self._purses.setdefault(customer, _Purse()).caps = one_cap
+
+
+def _check_open(hold: Hold, resolution: str) -> None:
+    if hold.resolution:
+        raise HoldResolved(f"the hold for job {hold.job.hex()} is {hold.resolution}, it cannot be {resolution} too")
 
 
 def _available(purse: _Purse) -> int:

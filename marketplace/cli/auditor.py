@@ -42,7 +42,7 @@ def history(
 
 @app.command()
 def replay(
-    epochs: Annotated[list[int] | None, typer.Argument(help="Epochs to replay.")] = None,
+    epochs: Annotated[list[int] | None, typer.Argument(min=0, help="Epochs to replay.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Replay every reported epoch.")] = False,
     evidence: EvidenceOption = "evidence",
     rpc: RpcOption = RPC_DEFAULT,
@@ -94,10 +94,22 @@ async def _history(rpc: str, deployment: Path | None, finality: str, as_json: bo
         numbers=("charged", "to providers", "verifiers", "treasury", "SLA fund", "credits", "incentive"),
     )
     print_table(
-        "Claims",
+        "Claims of providers",
         ("provider", "epoch", "fees", "incentive"),
         [(c.provider, c.epoch, whole(c.fees, pay), whole(c.incentive, pay)) for c in found.claims],
         numbers=("fees", "incentive"),
+    )
+    print_table(
+        "Claims of verifiers and treasury",
+        ("payee", "amount"),
+        [(c.payee, whole(c.amount, pay)) for c in found.owed_claims],
+        numbers=("amount",),
+    )
+    print_table(
+        "Service-level credits",
+        ("customer", "provider", "amount"),
+        [(c.customer, c.provider, whole(c.amount, pay)) for c in found.credits],
+        numbers=("amount",),
     )
     print_table(
         "Slashes executed",
@@ -108,28 +120,38 @@ async def _history(rpc: str, deployment: Path | None, finality: str, as_json: bo
         ],
         numbers=("taken", "to the harmed", "to the SLA fund", "burned"),
     )
+    print_table(
+        "Compensation from slashes",
+        ("customer", "amount"),
+        [(c.customer, whole(c.amount, stake)) for c in found.compensations],
+        numbers=("amount",),
+    )
 
 
 async def _replay(
     epochs: list[int], every: bool, evidence: str, rpc: str, deployment: Path | None, finality: str, as_json: bool
 ) -> None:
     from contracts.epochs import Epochs
-    from rewards.blobs import FolderStore, HttpSource
-    from rewards.errors import EvidenceError
+    from contracts.errors import HistoryDamaged
+    from rewards.blobs import source_at
+    from rewards.errors import CheckpointRefused, EvidenceError
     from rewards.replay import replay as replay_epoch
 
-    source: Any = HttpSource(evidence) if evidence.startswith(("http://", "https://")) else FolderStore(Path(evidence))
+    source = source_at(evidence)
     async with open_chain(rpc, deployment, finality) as chain:
         if every:
             progress = await Epochs(chain).progress(await chain.checkpoint())
             epochs = list(range(progress.next_epoch))
+            if not epochs and not as_json:
+                print_line("no epoch has been reported yet", "dim")
         results: list[dict[str, Any]] = []
         for epoch in epochs:
             try:
                 with _Progress(epoch, as_json) as told:
                     result = await replay_epoch(epoch, chain, source, told)
-            except EvidenceError as error:
-                results.append({"epoch": epoch, "equal": False, "where": "evidence", "words": str(error)})
+            except (EvidenceError, HistoryDamaged, CheckpointRefused) as error:
+                where = "evidence" if isinstance(error, EvidenceError) else "chain"
+                results.append({"epoch": epoch, "equal": False, "where": where, "words": str(error)})
                 _show_damage(epoch, error, as_json)
                 continue
             results.append(_summary(result))

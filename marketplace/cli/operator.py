@@ -15,6 +15,7 @@ from marketplace.cli.chain import (
     RpcOption,
     open_chain,
 )
+from marketplace.cli.deeds import Manner
 from marketplace.cli.keys import KeystoreOption, PasswordFileOption, open_keystore
 from marketplace.cli.output import (
     DryRunFlag,
@@ -28,13 +29,16 @@ from marketplace.cli.output import (
     units,
     whole,
 )
-from marketplace.cli.payment import pay
+from marketplace.cli.payment import Payment
 
 if TYPE_CHECKING:
     from contracts.calls import Call
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run gateway, clock, indexer and settlement.")
 
+IntentOption = Annotated[
+    str | None, typer.Option("--intent", help="A name for this payment; giving it again never pays twice.")
+]
 ListenOption = Annotated[str | None, typer.Option("--listen", envvar="BONDED_LISTEN", help="host:port to serve at.")]
 
 
@@ -106,21 +110,22 @@ def join_gateway(
         async with open_chain(rpc, deployment, finality) as chain:
             head = await chain.head()
             operators, token = Operators(chain, "Gateways"), Token(chain, "StakeToken")
-            if await operators.is_member(signer.address, head):
+            calls: list[tuple[str, Call]] = [("join", operators.join(endpoint))]
+            payment = Payment(chain, signer, keystore, calls[:], None)
+            begun = await payment.begun("join")
+            if not begun and await operators.is_member(signer.address, head):
                 facts: dict[str, Any] = {"gateway": signer.address, "member": True}
                 print_json(facts) if as_json else print_line("this key is a gateway already")
                 return
             bond = (await operators.settings(head)).bond
             decimals, symbol = await token.decimals(head), await token.symbol(head)
-            if await token.balance(signer.address, head) < bond:
+            if not begun and await token.balance(signer.address, head) < bond:
                 fail(f"the bond is {whole(bond, decimals, symbol)}", f"send stake tokens to {signer.address} first")
             facts = {"gateway": signer.address, "bond": whole(bond, decimals, symbol), "endpoint": endpoint}
             spender = chain.deployment.address("Gateways")
-            calls: list[tuple[str, Call]] = []
-            if await token.allowance(signer.address, spender, head) < bond:
-                calls.append(("approve", token.approve(spender, bond)))
-            calls.append(("join", operators.join(endpoint)))
-            await pay(chain, signer, keystore, calls, facts, None, dry_run, yes, as_json)
+            if not begun and await token.allowance(signer.address, spender, head) < bond:
+                calls.insert(0, ("approve", token.approve(spender, bond)))
+            await payment.make(calls, facts, Manner(dry_run, yes, as_json))
 
     asyncio.run(work())
 
@@ -134,6 +139,7 @@ def fund(
     rpc: RpcOption = RPC_DEFAULT,
     deployment: DeploymentOption = None,
     finality: FinalityOption = FINALITY_DEFAULT,
+    intent: IntentOption = None,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
     as_json: JsonFlag = False,
@@ -152,19 +158,31 @@ def fund(
             head = await chain.head()
             token = Token(chain, "PaymentToken")
             decimals, symbol = await token.decimals(head), await token.symbol(head)
-            calls: list[tuple[str, Call]] = []
-            facts: dict[str, Any] = {"payer": signer.address}
+            purposes: list[tuple[str, int, str, Call]] = []
             for what, amount, spender, into in (
                 ("incentives", incentives, "EpochLedger", Epochs(chain).fund_incentives),
                 ("SLA fund", sla, "JobEscrow", Escrow(chain).fund_sla),
             ):
-                if amount is None:
-                    continue
-                wanted = units(amount, decimals)
+                if amount is not None:
+                    wanted = units(amount, decimals)
+                    purposes.append((what, wanted, spender, into(wanted)))
+            payment = Payment(chain, signer, keystore, [(what, call) for what, _, _, call in purposes], intent)
+            calls: list[tuple[str, Call]] = []
+            facts: dict[str, Any] = {"payer": signer.address}
+            missing = 0
+            for what, wanted, spender, call in purposes:
                 facts[what] = whole(wanted, decimals, symbol)
-                calls.append((f"approve {what}", token.approve(chain.deployment.address(spender), wanted)))
-                calls.append((what, into(wanted)))
-            await pay(chain, signer, keystore, calls, facts, None, dry_run, yes, as_json)
+                if not await payment.begun(what):
+                    missing += wanted
+                    calls.append((f"approve {what}", token.approve(chain.deployment.address(spender), wanted)))
+                calls.append((what, call))
+            held = await token.balance(signer.address, head)
+            if held < missing:
+                fail(
+                    f"{signer.address} holds {whole(held, decimals, symbol)}, this takes {whole(missing, decimals)}",
+                    "send payment tokens to this address first",
+                )
+            await payment.make(calls, facts, Manner(dry_run, yes, as_json, intent))
 
     asyncio.run(work())
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+import structlog
 
 from contracts.devnet import Devnet
 from contracts.signing import Signer
@@ -39,6 +40,7 @@ from tests.marketplace.store.market import UNIT, WHOLE, Market, market
 
 T = TypeVar("T")
 _PAST_S = 2_000
+LARGE_UNITS = 1_500_000
 _HOSTILE_ENDPOINT = "http://127.0.0.1:1/<script>alert(1)</script>"
 HOSTILE_REGION = '"><img src=x onerror=alert(1)>'
 
@@ -150,6 +152,7 @@ class Settled:
         await self._register()
         await Indexer(self.database, self.market.chain, UNIT).follow()
         for epoch in (0, 1):
+            await self._large_job(epoch)
             await self.market.live_through(epoch)
             await self._settle(epoch)
         head = await self.market.chain.head()
@@ -185,6 +188,13 @@ class Settled:
             await self.market.do(owner, stake.approve(staking.address, 500 * WHOLE))
             await self.market.do(owner, staking.register(hot.address, 0, 1, digest, region, endpoint))
             await self.market.do(owner, staking.stake(300 * WHOLE))
+
+    async def _large_job(self, epoch: int) -> None:
+        """Let the second customer pay enough for a share of it to reach every verifier."""
+        town = self.market
+        slot = epoch * town.timing.slots_per_epoch + 1
+        job = town.attempt(slot, town.providers[0].address, town.customers[1].address, LARGE_UNITS * UNIT)
+        await town.enter([job], slot)
 
     async def _settle(self, epoch: int) -> None:
         for _ in range(40):
@@ -248,6 +258,9 @@ def settled_market() -> Iterator[Settled]:
     folder = Path(tempfile.mkdtemp(prefix="bonded-test-"))
     folder.chmod(0o755)
     background = Background()
+    log = (folder / "log").open("w")
+    # what the marketplace says would go to whatever a test captures at that moment, and be closed with it
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(log))
     try:
         with Devnet.start(more=["--timestamp", str(int(time.time()) - _PAST_S)]) as devnet:
             made = Settled(background, devnet, folder)
@@ -258,4 +271,6 @@ def settled_market() -> Iterator[Settled]:
                 background.do(made.close())
     finally:
         background.close()
+        structlog.reset_defaults()
+        log.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,13 +7,12 @@ for ever.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from marketplace.cli.deeds import DeedCounter, Manner, key_of
 from marketplace.cli.output import confirm, note, print_facts, print_json, working
 from marketplace.cli.provider.session import Session
 
@@ -29,16 +28,6 @@ class Step:
 
     title: str
     call: Call
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How the person wants it: `intent` pins the name of the deed."""
-
-    dry_run: bool
-    yes: bool
-    as_json: bool
-    intent: str | None = None
 
 
 async def carry_out(
@@ -67,27 +56,27 @@ async def carry_out(
         if not manner.as_json:
             print_facts(deed, numbers)
         confirm(question, manner.yes, manner.as_json)
-        counter = _Counter(session.state_folder / "deeds.json", f"{chain.chain_id}/{signer.address}/{_key(steps)}")
+        key = f"{chain.chain_id}/{signer.address}/{key_of([steps[-1].call])}"
+        counter = DeedCounter(session.state_folder / "deeds.json", key)
         name = manner.intent or f"provider/{counter.key}/{counter.number}"
         done = []
-        for step in steps:
-            with working(step.title, quiet=manner.as_json):
-                outcome = await sender.submit(f"{name}/{step.call.function}", step.call, until=Until.MINED)
-            if not outcome.sent:
-                note(f"{step.title}: sent by an earlier run, not again")
-            done.append(
-                {
-                    "step": step.title,
-                    "transaction": "0x" + outcome.hash.hex(),
-                    "block": outcome.block_number,
-                    "gas_used": outcome.gas_used,
-                    "fee_wei": outcome.fee_wei,
-                    "sent_by_this_run": outcome.sent,
-                }
-            )
-    _show("", {} if not manner.as_json else numbers, {"steps": done}, manner.as_json)
-    if manner.intent is None:
-        counter.next()
+        with counter.turn() if manner.intent is None else nullcontext():
+            for step in steps:
+                with working(step.title, quiet=manner.as_json):
+                    outcome = await sender.submit(f"{name}/{step.call.function}", step.call, until=Until.MINED)
+                if not outcome.sent:
+                    note(f"{step.title}: sent by an earlier run, not again")
+                done.append(
+                    {
+                        "step": step.title,
+                        "transaction": "0x" + outcome.hash.hex(),
+                        "block": outcome.block_number,
+                        "gas_used": outcome.gas_used,
+                        "fee_wei": outcome.fee_wei,
+                        "sent_by_this_run": outcome.sent,
+                    }
+                )
+            _show("", {} if not manner.as_json else numbers, {"steps": done}, manner.as_json)
     return done
 
 
@@ -99,34 +88,3 @@ def _show(deed: str, numbers: dict[str, Any], outcome: dict[str, Any], as_json: 
         print_facts(deed, numbers)
     for step in outcome["steps"]:
         print_facts("", step)
-
-
-def _key(steps: Sequence[Step]) -> str:
-    """Name a deed by its last call.
-
-    Steps before it (an approval) may have been done already when it is taken up again.
-    """
-    import hashlib
-
-    call = steps[-1].call
-    return f"{call.function}-{hashlib.sha256(call.to.encode() + call.data).hexdigest()[:16]}"
-
-
-class _Counter:
-    """How many times a deed was done and its result shown, in a small file beside the outbox."""
-
-    def __init__(self, path: Path, key: str) -> None:
-        self._path = path
-        self.key = key
-        try:
-            self._marks: dict[str, int] = json.loads(path.read_text())
-        except FileNotFoundError:
-            self._marks = {}
-        self.number = self._marks.get(key, 0)
-
-    def next(self) -> None:
-        """Mark the deed as done and shown."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(self._marks | {self.key: self.number + 1}))
-        partial.replace(self._path)

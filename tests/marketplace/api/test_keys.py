@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 import openai
 import pytest
 from sqlalchemy import select
 
+from marketplace import accounts as accounts_module
+from marketplace.accounts import RevokedKey
 from marketplace.models import api_keys
 from tests.marketplace.api.test_sign_in import refusal
 from tests.marketplace.api.visitor import Visitor
@@ -56,6 +59,37 @@ def test_a_key_works_at_once_and_is_dead_at_once_when_revoked(settled: Settled, 
         assert not answers(settled, made["key"])
     listed = {row["id"]: row for row in alice.get("/api/keys").json()["keys"]}
     assert listed[made["id"]]["revoked"] is not None
+
+
+def test_a_refresh_under_way_neither_revives_a_revoked_key_nor_loses_a_new_one(
+    settled: Settled, alice: Visitor, monkeypatch: pytest.MonkeyPatch
+):
+    old = alice.post("/api/keys", json={"name": "old"}).json()
+    accounts = settled.services.accounts
+    real = accounts_module.customer_books
+    reading, going_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(connection):
+        found = await real(connection)
+        reading.set()
+        await going_on.wait()
+        return found
+
+    async def overlap() -> str:
+        monkeypatch.setattr(accounts_module, "customer_books", slow)
+        refresh = asyncio.create_task(accounts.refresh())
+        await reading.wait()
+        await accounts.revoke_key(settled.customers[0].address, old["id"])
+        _, new = await accounts.create_key(settled.customers[0].address, "new")
+        going_on.set()
+        await refresh
+        with pytest.raises(RevokedKey):
+            accounts.authenticate(old["key"])
+        assert accounts.authenticate(new).name == "new"
+        return new
+
+    new = settled.do(overlap())
+    assert not answers(settled, old["key"]) and answers(settled, new)
 
 
 def test_a_key_of_somebody_else_can_neither_be_seen_nor_revoked(settled: Settled, alice: Visitor, bob: Visitor):

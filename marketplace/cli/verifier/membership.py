@@ -1,4 +1,4 @@
-"""`bonded verifier`: bond, probe providers, sign what was seen, and sign reports that recompute."""
+"""`bonded verifier join|leave|withdraw|claim|status`: the bond, the set of verifiers, and what is owed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from marketplace.cli.chain import (
     RpcOption,
     open_chain,
 )
+from marketplace.cli.deeds import Manner
 from marketplace.cli.keys import KeystoreOption, PasswordFileOption, open_keystore
 from marketplace.cli.output import (
     DryRunFlag,
+    ExitCode,
     JsonFlag,
     YesFlag,
     fail,
@@ -27,20 +29,18 @@ from marketplace.cli.output import (
     print_line,
     whole,
 )
-from marketplace.cli.payment import pay
+from marketplace.cli.payment import Payment, pay
 
 if TYPE_CHECKING:
     from contracts.calls import Call
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure providers and sign what was seen.")
 
-FolderOption = Annotated[
-    Path,
-    typer.Option("--folder", envvar="BONDED_VERIFIER_FOLDER", help="Where measurements and the secret seed are kept."),
-]
+def add_to(app: typer.Typer) -> None:
+    """Add this module's commands to the group."""
+    for command in (join, leave, withdraw, claim, status):
+        app.command()(command)
 
 
-@app.command()
 def join(
     endpoint: Annotated[str, typer.Argument(help="The URL at which others fetch this verifier's attestations.")],
     keystore: KeystoreOption = None,
@@ -62,28 +62,30 @@ def join(
         async with open_chain(rpc, deployment, finality) as chain:
             head = await chain.head()
             operators, token = Operators(chain, "Verifiers"), Token(chain, "StakeToken")
-            if await operators.is_member(signer.address, head):
+            about: list[tuple[str, Call]] = [("join", operators.join(endpoint))]
+            payment = Payment(chain, signer, keystore, about, None)
+            begun = await payment.begun("join")
+            if not begun and await operators.is_member(signer.address, head):
                 _say(as_json, {"verifier": signer.address, "member": True}, "this key is a verifier already")
                 return
             bond = (await operators.settings(head)).bond
             decimals, symbol = await token.decimals(head), await token.symbol(head)
             held = await token.balance(signer.address, head)
-            if held < bond:
+            if held < bond and not begun:
                 fail(
                     f"the bond is {whole(bond, decimals, symbol)}, {signer.address} holds {whole(held, decimals)}",
                     "send stake tokens to this address first",
                 )
             facts = {"verifier": signer.address, "bond": whole(bond, decimals, symbol), "endpoint": endpoint}
-            calls: list[tuple[str, Call]] = []
-            if await token.allowance(signer.address, chain.deployment.address("Verifiers"), head) < bond:
-                calls.append(("approve", token.approve(chain.deployment.address("Verifiers"), bond)))
-            calls.append(("join", operators.join(endpoint)))
-            await pay(chain, signer, keystore, calls, facts, None, dry_run, yes, as_json)
+            calls = list(about)
+            spender = chain.deployment.address("Verifiers")
+            if not begun and await token.allowance(signer.address, spender, head) < bond:
+                calls.insert(0, ("approve", token.approve(spender, bond)))
+            await payment.make(calls, facts, Manner(dry_run, yes, as_json))
 
     asyncio.run(work())
 
 
-@app.command()
 def leave(
     keystore: KeystoreOption = None,
     password_file: PasswordFileOption = None,
@@ -98,7 +100,6 @@ def leave(
     asyncio.run(_simple("leave", keystore, password_file, rpc, deployment, finality, dry_run, yes, as_json))
 
 
-@app.command()
 def withdraw(
     keystore: KeystoreOption = None,
     password_file: PasswordFileOption = None,
@@ -113,7 +114,6 @@ def withdraw(
     asyncio.run(_simple("withdraw", keystore, password_file, rpc, deployment, finality, dry_run, yes, as_json))
 
 
-@app.command()
 def claim(
     keystore: KeystoreOption = None,
     password_file: PasswordFileOption = None,
@@ -135,19 +135,19 @@ def claim(
             head = await chain.head()
             token, epochs = Token(chain, "PaymentToken"), Epochs(chain)
             owed = await epochs.owed(signer.address, head)
-            if not owed:
+            payment = Payment(chain, signer, keystore, [("claim", epochs.claim_owed())], None)
+            if not owed and not await payment.begun("claim"):
                 _say(as_json, {"verifier": signer.address, "owed": 0}, "nothing is owed")
                 return
             facts = {
                 "verifier": signer.address,
                 "owed": whole(owed, await token.decimals(head), await token.symbol(head)),
             }
-            await pay(chain, signer, keystore, [("claim", epochs.claim_owed())], facts, None, dry_run, yes, as_json)
+            await payment.make([("claim", epochs.claim_owed())], facts, Manner(dry_run, yes, as_json))
 
     asyncio.run(work())
 
 
-@app.command()
 def status(
     keystore: KeystoreOption = None,
     rpc: RpcOption = RPC_DEFAULT,
@@ -161,21 +161,24 @@ def status(
         from contracts.epochs import Epochs
         from contracts.keystore import address_of
         from contracts.operators import Operators
+        from contracts.tokens import Token
 
         if keystore is None:
-            fail("which key?", "give --keystore")
+            fail("no key is named", "give --keystore FILE or set BONDED_KEYSTORE", ExitCode.USAGE)
         address = address_of(keystore)
         async with open_chain(rpc, deployment, finality) as chain:
             head = await chain.head()
             operators, epochs = Operators(chain, "Verifiers"), Epochs(chain)
+            stake, pay = Token(chain, "StakeToken"), Token(chain, "PaymentToken")
             member = await operators.member(address, head)
+            bond, owed = (member.bond if member else 0), await epochs.owed(address, head)
             running = (await epochs.progress(head)).current_epoch
             facts = {
                 "verifier": address,
                 "member": bool(member and member.active),
-                "bond": member.bond if member else 0,
+                "bond": whole(bond, await stake.decimals(head), await stake.symbol(head)),
                 "endpoint": member.endpoint if member else "",
-                "owed": await epochs.owed(address, head),
+                "owed": whole(owed, await pay.decimals(head), await pay.symbol(head)),
                 "epoch": running,
                 "seed committed": (await operators.seed_commitment(address, running, head)) != bytes(32),
                 "next seed committed": (await operators.seed_commitment(address, running + 1, head)) != bytes(32),
@@ -183,63 +186,6 @@ def status(
         _say(as_json, facts, "")
 
     asyncio.run(work())
-
-
-@app.command()
-def run(
-    folder: FolderOption,
-    gateway: Annotated[
-        str, typer.Option("--gateway", envvar="BONDED_GATEWAY", help="The gateway to buy tickets from.")
-    ],
-    api_key_file: Annotated[
-        Path, typer.Option("--api-key-file", envvar="BONDED_API_KEY_FILE", help="A file with this verifier's API key.")
-    ],
-    evidence: Annotated[
-        str, typer.Option("--evidence", envvar="BONDED_EVIDENCE", help="Folder or URL of the evidence of reports.")
-    ],
-    listen: Annotated[str, typer.Option("--listen", help="host:port of the attestation server.")] = "127.0.0.1:8090",
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference", help="Weights for canaries: a path or package:<name>. Without it no canaries are asked."
-        ),
-    ] = None,
-    reference_model: Annotated[str, typer.Option("--reference-model", help="The model's name in offers.")] = "",
-    devnet: Annotated[bool, typer.Option("--devnet", envvar="BONDED_DEVNET", help="Allow loopback and http.")] = False,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-) -> None:
-    """Probe, attest and sign until stopped."""
-
-    async def work() -> None:
-        from marketplace.verifier.process import VerifierOptions, run_verifier
-
-        signer = open_keystore(keystore, password_file)
-        options = VerifierOptions(
-            folder,
-            keystore.parent if keystore else folder,
-            gateway,
-            _read_key(api_key_file),
-            evidence,
-            listen,
-            reference,
-            reference_model,
-            devnet,
-        )
-        async with open_chain(rpc, deployment, finality) as chain:
-            await run_verifier(chain, signer, options)
-
-    asyncio.run(work())
-
-
-def _read_key(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        fail(f"the API key cannot be read: {error}", "make one with `bonded customer keys create verifier`")
 
 
 async def _simple(
