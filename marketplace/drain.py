@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.types import Timing
 from marketplace.bulk import insert_new
 from marketplace.db import GATHER_LOCK, Database
-from marketplace.journal import Journal, Kind, Line
+from marketplace.journal import Journal, JournalFull, Kind, Line
 from marketplace.ledger import LedgerRefused, open_holds, resolve_holds, stale_holds
 from marketplace.models import attempts, epoch_steps, watermarks
 from rewards.attempt_lines import read_lines, write_line
@@ -49,16 +49,19 @@ class Drainer:
         self._recountersign = recountersign
 
     async def run(self, every_s: float) -> None:
-        """Drain again and again until cancelled; waits out a database that is away."""
+        """Drain again and again until cancelled; waits out a database that is away and a disk that is full."""
         while True:
-            await self._database.persist(self.drain, "draining the journal")
+            try:
+                await self._database.persist(self.drain, "draining the journal")
+            except JournalFull as full:
+                log.error("journal not drained", error=str(full))
             await asyncio.sleep(every_s)
 
     async def drain(self) -> int:
         """Copy everything journaled so far; returns how many lines."""
         slot = self._slot()
-        await asyncio.to_thread(self._journal.sync)
-        self._journal.seal()
+        self._journal.turn()
+        await asyncio.to_thread(self._journal.settle)
         count = 0
         for path, lines in self._journal.sealed():
             async with self._database.begin() as connection:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,15 @@ class JournalDamaged(BondedError):
 
 class JournalLocked(BondedError):
     """Another gateway process writes this journal: give each its own data folder."""
+
+
+class JournalFull(BondedError):
+    """The journal cannot be written: make room in the data folder and ask again; nothing was changed."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(
+            f"the journal in {folder} cannot be written ({error}): make room in the data folder, ask again"
+        )
 
 
 class Kind(StrEnum):
@@ -81,33 +91,57 @@ class Journal:
         self._lock = _lock(folder / "lock")
         numbers = [number for number, _ in self._segments()]
         self._number = (numbers[-1] if numbers else 0) + 1
-        self._file = self._open()
-        self._written = 0
-        self._synced = True
+        self._file = self._open(self._number)
+        self._length = 0
+        # whether a part of a line may stand behind `_length`
+        self._torn = False
+        # descriptors of segments that were turned away from and are not forced to disk yet
+        self._turned: list[int] = []
 
     def append(self, line: Line) -> None:
-        """Write a line to the operating system before returning."""
+        """Write a line to the operating system before returning; raises JournalFull and leaves no part of it."""
         data = line.encode()
-        while data:
-            data = data[os.write(self._file, data) :]
-        self._written += 1
-        self._synced = False
+        try:
+            self._mend()
+            self._torn = True
+            rest = data
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError as error:
+            # where the part cannot be cut off either, the next line tries that first
+            with suppress(OSError):
+                self._mend()
+            raise JournalFull(self._folder, error) from error
+        self._torn = False
+        self._length += len(data)
 
-    def sync(self) -> None:
-        """Make everything written so far survive a power cut."""
-        if not self._synced:
-            self._synced = True  # said first: what another thread appends meanwhile has to be synced again
-            os.fsync(self._file)
+    def turn(self) -> None:
+        """Open the next segment, if anything was written to this one; raises JournalFull and keeps this one."""
+        if not self._length:
+            return
+        try:
+            following = self._open(self._number + 1)
+        except OSError as error:
+            raise JournalFull(self._folder, error) from error
+        self._turned.append(self._file)
+        self._number += 1
+        self._file = following
+        self._length = 0
+        self._torn = False
+
+    def settle(self) -> None:
+        """Force the segments that were turned away from to disk; may wait for it, so it belongs in a thread."""
+        while self._turned:
+            file = self._turned.pop()
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
 
     def seal(self) -> None:
-        """Close the open segment, if anything was written to it, and open the next."""
-        if not self._written:
-            return
-        self.sync()
-        os.close(self._file)
-        self._number += 1
-        self._file = self._open()
-        self._written = 0
+        """Turn to the next segment and force the one before to disk."""
+        self.turn()
+        self.settle()
 
     def sealed(self) -> Iterator[tuple[Path, list[Line]]]:
         """Yield the segments that wait to be drained, oldest first, with their lines."""
@@ -120,16 +154,20 @@ class Journal:
         path.unlink()
 
     def close(self) -> None:
-        """Sync and let go; an empty open segment is removed."""
-        self.sync()
-        os.close(self._file)
-        if not self._written:
+        """Force everything to disk and let go; an empty open segment is removed."""
+        self._turned.append(self._file)
+        self.settle()
+        if not self._length:
             self._path(self._number).unlink(missing_ok=True)
         os.close(self._lock)
 
-    def _open(self) -> int:
-        path = self._path(self._number)
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    def _mend(self) -> None:
+        if self._torn:
+            os.ftruncate(self._file, self._length)
+            self._torn = False
+
+    def _open(self, number: int) -> int:
+        return os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"journal-{number:010d}.jsonl"

@@ -65,16 +65,17 @@ class ReceiptJournal:
         if os.lseek(self._file, 0, os.SEEK_END) > _FULL_BYTES:
             self._turn()
         number = self._next
-        self._next += 1
         entry = OpenReceipt(number, signed, time.time())
-        self.open[number] = entry
         self._write(_entry(entry))
+        self._next += 1
+        self.open[number] = entry
         return number
 
     def acknowledge(self, number: int, how: str) -> None:
         """Note that the gateway has a receipt; a number that is not open is ignored."""
-        if self.open.pop(number, None) is not None:
+        if number in self.open:
             self._write({"ack": number, "how": how})
+            del self.open[number]
 
     async def sync(self) -> None:
         """Return when everything written so far is on the disk; callers at the same time share one fsync."""

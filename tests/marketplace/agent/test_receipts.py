@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 
 import pytest
 
@@ -104,3 +105,21 @@ def test_a_full_disk_is_an_error_and_what_follows_is_still_readable(tmp_path):
     assert journal._torn
     os.close(write)
     os.close(real)
+
+
+def test_a_receipt_that_could_not_be_written_is_not_open_and_an_acknowledgement_can_be_repeated(tmp_path):
+    journal = ReceiptJournal(tmp_path)
+    number = journal.append(signed(0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError):
+            journal.append(signed(1))
+        with pytest.raises(OSError):
+            journal.acknowledge(number, "post")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(journal.open) == [number]
+    journal.acknowledge(number, "post")
+    assert journal.append(signed(1)) == number + 1
+    assert [entry.signed for entry in ReceiptJournal(tmp_path).open.values()] == [signed(1)]
