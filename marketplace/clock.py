@@ -56,25 +56,28 @@ class Leadership:
     async def _take(self, standing_by: Callable[[], None]) -> AsyncConnection:
         told = False
         while True:
-            connection = await self._database.persist(self._connect, "asking for the lead")
-            try:
-                taken = (
-                    await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
-                ).scalar()
-            except (OperationalError, InterfaceError):
-                taken = None
-            if taken:
+            connection = await self._database.persist(self.ask, "asking for the lead")
+            if connection is not None:
                 return connection
-            with suppress(Exception):
-                await connection.close()
             if not told:
                 told = True
                 standing_by()
             await asyncio.sleep(_STAND_BY_S)
 
-    async def _connect(self) -> AsyncConnection:
+    async def ask(self) -> AsyncConnection | None:
+        """Ask once: return the connection that holds the lock as long as it lives, None if another process leads."""
         connection = await self._database.engine.connect()
-        return await connection.execution_options(isolation_level="AUTOCOMMIT")
+        taken = False
+        try:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            taken = bool(
+                (await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})).scalar()
+            )
+        finally:
+            if not taken:
+                with suppress(Exception):
+                    await connection.close()
+        return connection if taken else None
 
 
 class Clock:

@@ -1,9 +1,9 @@
 """Run the gateway process: put its parts together, keep them fresh in the background, and stop without losing an
 answer.
 
-Order of a start: chain → clock of the epochs → database → journal drained and stale holds voided → accounts →
-directory → listening. Order of a stop: no new requests → running answers end, or are cancelled when their time is up
-→ background tasks → journal drained once more → connections closed.
+Order of a start: chain → clock of the epochs → database, for this gateway alone → journal drained and stale holds
+voided → accounts → directory → listening. Order of a stop: no new requests → running answers end, or are cancelled
+when their time is up → background tasks → journal drained once more → connections closed.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from marketplace.gateway.metrics import Metrics
 from marketplace.gateway.paperwork import expire_tickets
 from marketplace.gateway.server import HttpServer
 from marketplace.gateway.services import Services
+from marketplace.gateway.sole import SoleGateway
 from marketplace.gateway.upstream import Upstream
 from marketplace.journal import Journal
 from marketplace.settings import GatewaySettings
@@ -74,9 +75,12 @@ async def run_gateway(settings: GatewaySettings, signer: Signer, stop: asyncio.E
         timing, unit_atto = await _read_deployment(chain)
         database = await Database.open(settings.database_url, settings.data_folder)
         exits.push_async_callback(database.close)
+        sole = SoleGateway(database)
+        exits.push_async_callback(sole.release)
+        await sole.take()
         journal = Journal(settings.data_folder / "journal")
         exits.callback(journal.close)
-        gateway = Gateway(settings, signer, chain, timing, unit_atto, database, journal)
+        gateway = Gateway(settings, signer, chain, timing, unit_atto, database, journal, sole)
         exits.push_async_callback(gateway.close)
         await gateway.prepare()
         await gateway.serve(stop)
@@ -103,9 +107,11 @@ class Gateway:
         unit_atto: int,
         database: Database,
         journal: Journal,
+        sole: SoleGateway,
     ) -> None:
         self._settings = settings
         self._database = database
+        self._sole = sole
         self._tasks: set[asyncio.Task[None]] = set()
         domain = chain.deployment.domain()
         self._witness = Witness(signer, domain.separator())
@@ -195,6 +201,7 @@ class Gateway:
     def _background(self) -> list[Coroutine[Any, Any, None]]:
         settings = self._settings
         return [
+            self._sole.keep(),
             self._directory.run(),
             self._drainer.run(settings.drain_every_s),
             self._decisions.run(),
