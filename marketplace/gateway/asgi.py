@@ -81,7 +81,7 @@ async def answer_json(send: Send, value: Any, status: int = 200, more: Headers =
 
 async def answer_error(send: Send, error: ApiError, more: Headers = []) -> None:  # noqa: B006
     """Send an error in OpenAI's shape."""
-    closing = [(b"connection", b"close")] if error.status == 413 else []
+    closing = [(b"connection", b"close")] if error.status in (408, 413) else []
     await answer(send, error.status, error.body(), more=[*error.headers(), *closing, *more])
 
 
@@ -111,22 +111,25 @@ class AsgiSink:
             headers.append((b"x-accel-buffering", b"no"))
         else:
             headers.append((b"content-length", b"%d" % length))
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._put({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def write(self, data: bytes) -> None:
         """Send a piece of the body."""
-        self.writes += 1
-        self.blocked = True
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        self.blocked = False
+        await self._put({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes) -> None:
         """Send the last piece of the body and end it."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        await self._put({"type": "http.response.body", "body": data, "more_body": False})
 
     def break_off(self) -> None:
         """Leave the body without its end."""
         self.broken = True
+
+    async def _put(self, message: Message) -> None:
+        self.writes += 1
+        self.blocked = True
+        await self._send(message)
+        self.blocked = False
 
 
 class Stalled:

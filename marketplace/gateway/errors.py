@@ -69,6 +69,11 @@ def too_large(most_bytes: int) -> ApiError:
     return ApiError(413, "request_too_large", f"The request body is above {most_bytes} bytes; send a smaller one.")
 
 
+def too_slow(most_s: float) -> ApiError:
+    """Return a 408 for a body that does not come to its end."""
+    return ApiError(408, "request_timeout", f"The request body did not arrive within {most_s:g} s; send it again.")
+
+
 def wrong_key(message: str) -> ApiError:
     """Return a 401 for a missing, unknown or revoked key."""
     return ApiError(401, "invalid_api_key", message)

@@ -23,7 +23,7 @@ from marketplace.gateway.asgi import (
     read_body,
 )
 from marketplace.gateway.desk import Desk, Run
-from marketplace.gateway.errors import ApiError, insufficient_quota, shutting_down, too_busy, wrong_key
+from marketplace.gateway.errors import ApiError, insufficient_quota, shutting_down, too_busy, too_slow, wrong_key
 from marketplace.gateway.inquiry import CHAT, COMPLETIONS, EMBEDDINGS, read_inquiry
 from marketplace.gateway.relay import serve
 from marketplace.gateway.tickets import new_job
@@ -37,13 +37,14 @@ _STATUS_CLIENT_LEFT = 499
 class Bounds:
     """What the gateway takes at once: bytes of a body, requests in all and per key.
 
-    `stall_s`: how long a customer may not read.
+    `stall_s`: how long a customer may not read; `body_s`: how long it may take to send its request.
     """
 
     body_most: int = 10 * 1024 * 1024
     active_most: int = 2_048
     active_per_key: int = 128
     stall_s: float = 30.0
+    body_s: float = 30.0
 
 
 def bearer(headers: dict[bytes, bytes]) -> str:
@@ -110,7 +111,7 @@ class Inference:
         about: Headers,
     ) -> int:
         desk = self.desk
-        inquiry = read_inquiry(path, await read_body(receive, headers, self.bounds.body_most))
+        inquiry = read_inquiry(path, await self._body(receive, headers))
         inquiry.retrying = headers.get(b"x-stainless-retry-count", b"0") not in (b"0", b"")
         sink = AsgiSink(send, about)
         run = Run(account.customer, inquiry, job, sink)
@@ -134,6 +135,13 @@ class Inference:
         if sink.broken:
             desk.metrics.stream_broken()
         return sink.status
+
+    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
+        try:
+            async with asyncio.timeout(self.bounds.body_s):
+                return await read_body(receive, headers, self.bounds.body_most)
+        except TimeoutError:
+            raise too_slow(self.bounds.body_s) from None
 
     def _enter(self, key_id: int) -> None:
         if self.active >= self.bounds.active_most:

@@ -164,6 +164,20 @@ async def test_other_paths_and_methods_get_openais_shape(town) -> None:
         assert error(await client.post(town.url + "/v1/models")) == (405, "method_not_allowed")
 
 
+@pytest.mark.parametrize("bounds", [Bounds(body_s=0.1)])
+async def test_a_body_that_does_not_come_to_its_end_is_refused_and_gives_its_place_back(town) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", town.server.port)
+    writer.write(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\ncontent-length: 100\r\n\r\n{"
+        % KEY.encode()
+    )
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ") and b'"code":"request_timeout"' in body
+    assert town.inference.active == 0
+    writer.close()
+    await town.settled()
+
+
 @pytest.mark.parametrize("bounds", [Bounds(active_per_key=2)])
 async def test_a_key_has_a_bound_of_running_requests(town) -> None:
     waiting = []

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from contracts.messages import Receipt, Status
+from marketplace.gateway.asgi import AsgiSink, Stalled
 from marketplace.gateway.desk import Patience
 from marketplace.gateway.paperwork import expire_tickets
 from tests.marketplace.gateway.conftest import KEY, QUICK, Town, statuses
@@ -184,3 +185,19 @@ async def test_a_customer_who_does_not_read_is_given_up(town) -> None:
     await town.settled()
     assert town.books.held_atto > 0
     writer.close()
+
+
+@pytest.mark.parametrize("part", ["start", "write", "end"])
+async def test_whatever_part_of_an_answer_is_not_read_its_reader_is_given_up(part) -> None:
+    async def never(_) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    sink, stalled, left = AsgiSink(never, []), Stalled(), []
+    waiting = {"start": sink.start, "write": sink.write, "end": sink.end}[part]
+    task = asyncio.create_task(waiting(b"text/plain"))
+    stalled.watch(task, sink, lambda: left.append(part))
+    assert stalled.sweep() == 0
+    await asyncio.sleep(0)
+    assert [stalled.sweep(), stalled.sweep()] == [0, 1]
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled() and left == [part]
