@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 
 class ContractsError(Exception):
     """Root of every error raised by the `contracts` package."""
@@ -45,7 +47,10 @@ class ChainUnavailable(ContractsError):
 
     def __init__(self, tried: tuple[tuple[str, str], ...]) -> None:
         self.tried = tried
-        told = "; ".join(f"{url}: {reason}" for url, reason in tried) or "no RPC endpoint was given"
+        told = (
+            "; ".join(f"{_origin(url)}: {reason.replace(url, _origin(url))}" for url, reason in tried)
+            or "no RPC endpoint was given"
+        )
         super().__init__(f"the chain cannot be reached ({told})")
 
 
@@ -54,7 +59,14 @@ class WrongChain(ContractsError):
 
     def __init__(self, url: str, found: object, expected: object, what: str = "chain id") -> None:
         self.url, self.found, self.expected = url, found, expected
-        super().__init__(f"{url} has {what} {found}, the deployment is on {expected}: use another RPC or deployment")
+        told = f"{_origin(url)} has {what} {found}, the deployment is on {expected}"
+        super().__init__(f"{told}: use another RPC or deployment")
+
+
+def _origin(url: str) -> str:
+    """Return an endpoint's scheme, host and port: its path, query and user name may be a key."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 class RpcRefused(ContractsError):
