@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import socket
 import tempfile
 import threading
 import time
@@ -17,6 +18,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import httpx2
 import structlog
@@ -29,12 +31,12 @@ from contracts.tokens import Token
 from marketplace.api.app import create_api
 from marketplace.db import Database
 from marketplace.epoch_steps import EpochSteps, Step
-from marketplace.gateway.run import Gateway
+from marketplace.gateway import run as gateway_process
+from marketplace.gateway.asgi import AsgiApp
 from marketplace.gateway.server import HttpServer
 from marketplace.gateway.services import Services
 from marketplace.gateway.testing import MockProvider
 from marketplace.indexer import Indexer
-from marketplace.journal import Journal
 from marketplace.settings import GatewaySettings
 from tests.marketplace.store.market import UNIT, WHOLE, Market, market
 
@@ -43,6 +45,12 @@ _PAST_S = 2_000
 LARGE_UNITS = 1_500_000
 _HOSTILE_ENDPOINT = "http://127.0.0.1:1/<script>alert(1)</script>"
 HOSTILE_REGION = '"><img src=x onerror=alert(1)>'
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 class Background:
@@ -207,41 +215,41 @@ class Settled:
         raise AssertionError(f"epoch {epoch} is not settled: {await EpochSteps(self.database).all()}")
 
     async def _start_gateway(self) -> None:
+        port = _free_port()
         settings = GatewaySettings(
             data_folder=self.data_folder,
             deployment=self.deployment_path,
             rpc_urls=self.devnet.url,
             finality="0",
             devnet=True,
-            listen="127.0.0.1:0",
+            listen=f"127.0.0.1:{port}",
             refresh_s=0.2,
             drain_every_s=0.1,
             directory_s=0.5,
             stop_s=1,
         )
-        journal = Journal(self.data_folder / "journal")
-        self._exits.callback(journal.close)
-        market = self.market
-        gateway = Gateway(settings, market.gateway, market.chain, market.timing, UNIT, self.database, journal)
-        self._exits.push_async_callback(gateway.close)
-        await gateway.prepare()
+        self.url = f"http://127.0.0.1:{port}"
         stop = asyncio.Event()
-        task = asyncio.create_task(gateway.serve(stop))
 
-        async def end() -> None:
-            stop.set()
-            await task
+        def remember(services: Services) -> AsgiApp:
+            self.services = services
+            return create_api(services)
 
-        self._exits.push_async_callback(end)
-        self.services = gateway.services
-        self.url = f"http://127.0.0.1:{gateway._server.port}"
-        while not task.done():
-            try:
-                async with httpx2.AsyncClient(trust_env=False) as client:
-                    await client.get(f"{self.url}/health")
-                return
-            except httpx2.TransportError:
-                await asyncio.sleep(0.02)
+        with mock.patch.object(gateway_process, "create_api", remember):
+            task = asyncio.create_task(gateway_process.run_gateway(settings, self.market.gateway, stop))
+
+            async def end() -> None:
+                stop.set()
+                await task
+
+            self._exits.push_async_callback(end)
+            async with httpx2.AsyncClient(trust_env=False) as client:
+                while not task.done():
+                    try:
+                        await client.get(f"{self.url}/health")
+                        return
+                    except httpx2.TransportError:
+                        await asyncio.sleep(0.02)
         await task
 
     async def close(self) -> None:
