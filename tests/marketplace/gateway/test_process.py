@@ -33,6 +33,7 @@ from contracts.transactions import Sender
 from marketplace.accounts import Accounts
 from marketplace.db import Database
 from marketplace.gateway.run import run_gateway
+from marketplace.gateway.sole import AnotherGateway
 from marketplace.gateway.testing import MockProvider
 from marketplace.indexer import Indexer
 from marketplace.ledger import customer_books
@@ -251,6 +252,23 @@ async def test_a_start_after_a_crash_frees_what_was_held(stage: Stage) -> None:
     stage.port = port
     task, stop, client = await started(stage)
     assert await held(stage) == 0
+    assert await ask(client) == "word0 word1 word2 word3"
+    stop.set()
+    await task
+    await client.close()
+
+
+async def test_a_second_gateway_on_one_database_is_refused_and_the_first_serves_on(stage: Stage) -> None:
+    task, stop, client = await started(stage)
+    second = stage.settings.model_copy(
+        update={
+            "data_folder": stage.settings.data_folder.parent / "second",
+            "database_url": stage.database.url,
+            "listen": "127.0.0.1:0",
+        }
+    )
+    with pytest.raises(AnotherGateway):
+        await run_gateway(second, stage.gateway, asyncio.Event())
     assert await ask(client) == "word0 word1 word2 word3"
     stop.set()
     await task
