@@ -1,26 +1,22 @@
 """Our gateway as a process: `ours.py PORT ENGINE_PORTS FOLDER`; prints port, key and the database's process id.
 
-This is the process that `bonded operator gateway` runs, put together by the same class: uvicorn with its pinned
-settings, keys, holds, decisions and their log, tickets, receipts judged and countersigned, the journal and its drain
-into an embedded PostgreSQL, control API, refreshes and sweeps. Only the chain is replaced, by a fixed reading that has
-the engines (ENGINE_PORTS is a JSON list) as providers; the customer's deposit and cap are entered as the indexer enters
-them.
+This runs what `bonded operator gateway` runs, the same function: uvicorn with its pinned settings, keys, holds,
+decisions and their log, tickets, receipts judged and countersigned, the journal and its drain into an embedded
+PostgreSQL, control API, refreshes and sweeps. Only the chain is replaced, by a fixed reading that has the engines
+(ENGINE_PORTS is a JSON list) as providers; the customer's deposit and cap are entered as the indexer enters them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import secrets
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import structlog
-import uvloop
 from sqlalchemy import insert
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
@@ -31,7 +27,6 @@ from marketplace.chain_ledger import post_events
 from marketplace.db import Database
 from marketplace.gateway.reading import Reading
 from marketplace.gateway.testing import MockProvider
-from marketplace.journal import Journal
 from marketplace.models import chain_events
 from marketplace.settings import GatewaySettings
 from scripts.bench.relay.engine import DEPLOYMENT, GATEWAY, make_provider
@@ -89,30 +84,51 @@ async def fund(database: Database) -> None:
         )
 
 
-async def main() -> None:
+class FixedChain:
+    """In the place of `contracts.chain.Chain`: it only knows what was deployed."""
+
+    deployment = DEPLOYMENT
+
+    @classmethod
+    async def connect(cls, *_: Any, **__: Any) -> FixedChain:
+        """Connect to nothing."""
+        return cls()
+
+    async def close(self) -> None:
+        """Have nothing to close."""
+
+
+async def fixed_clock(_: FixedChain) -> tuple[Timing, int]:
+    """Return the clock of the epochs and the worth of a token unit."""
+    return Timing(int(time.time()) - 1_000, 60, 1_440), UNIT_ATTO
+
+
+class FundedGateway(process.Gateway):
+    """The gateway with a customer who has deposited and has a key, both told to whoever started it."""
+
+    async def prepare(self) -> None:
+        """Enter the deposit, prepare, make the key."""
+        await fund(self._database)
+        await super().prepare()
+        _, key = await self.services.accounts.create_key(CUSTOMER, "bench")
+        postmaster = (self.services.settings.data_folder / "postgres" / "postmaster.pid").read_text().split()[0]
+        print(self._server.port, key, postmaster, flush=True)
+
+
+def main() -> None:
     """Serve until SIGTERM."""
     port, ports, folder = int(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3])
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout carries one line
-    source = FixedSource([ports] if isinstance(ports, int) else ports)
-    chain: Any = SimpleNamespace(deployment=DEPLOYMENT)
-    process.ChainSource = lambda _: source  # type: ignore[assignment,misc,return-value]
-    settings = GatewaySettings(data_folder=folder, listen=f"127.0.0.1:{port}", devnet=True)
-    timing = Timing(int(time.time()) - 1_000, 60, 1_440)
-    stop = process._stop_on_signals()
-    async with contextlib.AsyncExitStack() as exits:
-        database = await Database.open("", folder)
-        exits.push_async_callback(database.close)
-        await fund(database)
-        journal = Journal(folder / "journal")
-        exits.callback(journal.close)
-        gateway = process.Gateway(settings, GATEWAY, chain, timing, UNIT_ATTO, database, journal)
-        exits.push_async_callback(gateway.close)
-        await gateway.prepare()
-        _, key = await gateway.services.accounts.create_key(CUSTOMER, "bench")
-        postmaster = (folder / "postgres" / "postmaster.pid").read_text().split()[0]
-        print(gateway._server.port, key, postmaster, flush=True)
-        await gateway.serve(stop)
+    DEPLOYMENT.write(folder / "deployment.json")
+    source = FixedSource(ports)
+    parts: Any = process
+    parts.Chain, parts._read_deployment, parts.Gateway = FixedChain, fixed_clock, FundedGateway
+    parts.ChainSource = lambda _: source
+    settings = GatewaySettings(
+        data_folder=folder, listen=f"127.0.0.1:{port}", deployment=folder / "deployment.json", devnet=True
+    )
+    process.run(settings, GATEWAY)
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    main()
