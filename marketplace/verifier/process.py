@@ -27,13 +27,14 @@ from marketplace.verifier.road import CheckedRoad
 from marketplace.verifier.server import create_server
 from marketplace.verifier.signing import ReportSigner
 from marketplace.verifier.surroundings import ChainAndGateway
-from rewards.blobs import FolderStore, HttpSource
+from rewards.blobs import source_at
 from rewards.verifier.service import Verifier
 from rewards.verifier.store import MeasurementStore
 
 log = structlog.get_logger("verifier")
 
 _SEED_BYTES = 32
+_CLOCK_WAIT_S = 0.5
 _CLAIM_EVERY_S = 5.0
 
 
@@ -66,9 +67,9 @@ async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -
     if options.reference:
         canaries = await prepare_canaries(options.reference, options.reference_model, master)
     timing, gap_slots = await _wait_for_clock(chain)
-    road = CheckedRoad(Upstream(options.devnet), options.devnet)
-    at = options.evidence
-    source: Any = HttpSource(at) if at.startswith(("http://", "https://")) else FolderStore(Path(at))
+    upstream = Upstream(options.devnet)
+    road = CheckedRoad(upstream, options.devnet)
+    source = source_at(options.evidence)
     outbox = FileOutbox.open(options.outbox_folder, sender=signer.address, chain_key=chain.key)
     sender = Sender(chain, signer, outbox)
     surroundings = ChainAndGateway(chain, sender, timing, gap_slots, options.gateway, options.api_key, road)
@@ -88,6 +89,7 @@ async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        upstream.close()
         await surroundings.close()
         await outbox.close()
 
@@ -126,11 +128,14 @@ async def _wait_for_clock(chain: Chain) -> tuple[Timing, int]:
     """Wait until the ledger's clock was opened; returns the clock and the mean gap between probes in slots."""
     epochs = Epochs(chain)
     while True:
-        at = await chain.checkpoint()
-        timing = await epochs.timing(at)
-        if timing.genesis:
-            return timing, (await epochs.rules(0, at)).probe_gap_slots
-        await asyncio.sleep(0.5)
+        try:
+            at = await chain.checkpoint()
+            timing = await epochs.timing(at)
+            if timing.genesis:
+                return timing, (await epochs.rules(0, at)).probe_gap_slots
+        except ContractsError as error:
+            log.warning("the ledger cannot be read yet", error=str(error))
+        await asyncio.sleep(_CLOCK_WAIT_S)
 
 
 def _server(application: Any, listen: str) -> uvicorn.Server:

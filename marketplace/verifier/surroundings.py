@@ -15,7 +15,7 @@ import httpx2
 import structlog
 
 from contracts.chain import Chain
-from contracts.errors import ContractsError
+from contracts.errors import ContractRefused, ContractsError
 from contracts.messages import Ticket
 from contracts.operators import Operators
 from contracts.staking import Staking
@@ -104,10 +104,10 @@ class ChainAndGateway:
             return
         try:
             await self._sender.submit(f"seed:{epoch}", self._operators.commit_seed(epoch, commitment), timeout_s=30.0)
-        except ContractsError as error:
-            if type(error).__name__ != "ContractRefused":
-                raise OSError(str(error)) from error
+        except ContractRefused as error:
             log.info("seed not committed", epoch=epoch, error=str(error))
+        except ContractsError as error:
+            raise OSError(str(error)) from error
         self._committed.add(epoch)
 
     async def ticket(self, provider: str, model: str, max_output_tokens: int, request_digest: bytes) -> dict[str, Any]:
@@ -122,7 +122,11 @@ class ChainAndGateway:
         answer = await self._post("/v1/tickets", {"requests": [asked]})
         if answer.status_code != 200:
             raise TicketRefused(f"the gateway answered {answer.status_code}: {answer.text[:200]}")
-        return _ticket(answer.content)
+        ticket = _ticket(answer.content)
+        read = Ticket.from_json(ticket)
+        if (read.provider, read.request_digest) != (provider, request_digest):
+            raise TicketRefused("the gateway gave a ticket for another request")
+        return ticket
 
     async def hand_in(self, result: ProbeResult) -> None:
         """Hand the provider's receipt to the gateway."""
