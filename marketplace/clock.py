@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.db import LEADER_LOCK, Database
@@ -44,7 +44,7 @@ class Leadership:
             async def check() -> None:
                 try:
                     await connection.execute(text("SELECT 1"))
-                except (OperationalError, InterfaceError, DBAPIError) as error:
+                except SQLAlchemyError as error:  # once cut, the connection answers in several ways
                     raise LeadershipLost(str(error)) from error
 
             yield check
