@@ -88,6 +88,6 @@ def _log_to_stderr(as_json: bool) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        # standard error as it is when something is said: a program that runs this command may have put another there
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
