@@ -244,7 +244,8 @@ async def test_two_indexers_on_one_database_post_everything_once(place: Place) -
 
 async def test_a_database_of_another_deployment_is_refused(place: Place, database: Database) -> None:
     await _indexer(place).follow()
-    with Devnet.start() as other:
+    # begun at another time: two devnets of the same second have the same genesis and the same addresses
+    with Devnet.start(more=["--timestamp", "1700000000"]) as other:
         other.rpc("anvil_mine", "0x1")
         async with await Chain.connect([other.url], deploy(other)) as chain:
             with pytest.raises(WrongDatabase, match="use another"):
