@@ -120,7 +120,8 @@ def test_the_description_of_the_api_lists_what_the_protocol_names(visitor: Visit
     paths = visitor.get("/api/openapi.json").json()["paths"]
     named = {
         "/api/auth/nonce", "/api/auth/session", "/api/balance", "/api/keys", "/api/keys/{key_id}", "/api/usage",
-        "/api/receipts", "/api/receipts/{job}", "/api/credits", "/api/providers", "/api/epochs", "/api/epochs/{epoch}", "/api/status",
+        "/api/receipts", "/api/receipts/{job}", "/api/credits", "/api/providers", "/api/epochs", "/api/epochs/{epoch}",
+        "/api/status",
     }  # fmt: skip
     assert named <= set(paths)
     protocol = Path("docs/protocol.md").read_text()
