@@ -5,7 +5,7 @@ pragma solidity 0.8.30;
 /// @notice A bounded set of operators that have each posted the same bond; one instance holds the verifiers, another the
 /// gateways.
 ///
-/// Whoever posts the bond while there is room is in; nobody admits and nobody expels. Leaving ends membership at once
+/// Whoever posts the bond while there is room is in; nobody admits, and only a proof before the court expels. Leaving ends membership at once
 /// and returns the bond after the unbonding time. The set decides itself whether a list of signers is a quorum of it.
 ///
 /// Books, in stake-token units, true after every call: `token balance >= totalBonds`, equal unless somebody sent tokens
@@ -38,9 +38,15 @@ interface IBondedOperators {
     event EndpointSet(address indexed operator, string endpoint);
     event Left(address indexed operator, uint64 releaseAt);
     event Withdrawn(address indexed operator, uint256 amount);
+    /// @notice The court took a part of a bond. Whoever is slashed is out; what is left begins to unbond.
+    event Slashed(address indexed operator, uint256 amount, uint256 bondAfter, uint64 releaseAt);
+    event DaysCommitted(address indexed operator, uint64 indexed epoch, bytes32 commitment);
     event SeedCommitted(address indexed operator, uint64 indexed epoch, bytes32 commitment);
 
     error NotMember(address operator);
+    error NotCourt(address caller);
+    error DaysAlreadyCommitted(address operator, uint64 epoch);
+    error OutsideCommitWindow(uint64 epoch, uint64 from, uint64 to, uint256 time);
     error AlreadyBonded(address operator);
     error SetFull(uint256 members, uint256 most);
     error NothingToWithdraw(address operator);
@@ -71,12 +77,23 @@ interface IBondedOperators {
     /// @dev Requirements: membership; the epoch has not begun; none committed for it yet; not zero.
     function commitSeed(uint64 epoch, bytes32 commitment) external;
 
+    /// @notice Binds the caller to what it measured in an epoch before anybody shows it: SHA-256 of its attestation.
+    /// @dev Requirements: membership; from the end of the epoch to half of the report delay after it; once; not zero.
+    function commitDays(uint64 epoch, bytes32 commitment) external;
+
+    /// @notice Takes `ppm` of what an operator has bonded, unbonding or not, and sends it to the court; returns the amount, rounded up.
+    /// @dev Requires the caller to be the court. Effects: the operator is out of the set and its remaining bond begins to unbond, or goes on.
+    /// Nothing is taken from somebody who has nothing here.
+    function slash(address operator, uint256 ppm) external returns (uint256 taken);
+
     /// @notice Refuses a list of signers that is not a quorum of the set as it stands.
     /// @dev Requirements: at least `least` members; at least `quorum` signers; strictly ascending; all members.
     function checkQuorum(address[] calldata signers) external view;
 
     function stakeToken() external view returns (address);
-    function epochLedger() external view returns (address);
+    function clock() external view returns (address);
+    function court() external view returns (address);
+    function guardian() external view returns (address);
     function bond() external view returns (uint128);
     function most() external view returns (uint16);
     function least() external view returns (uint16);
@@ -90,5 +107,6 @@ interface IBondedOperators {
     /// @notice What an operator committed for an epoch; zero for nothing.
     function seedCommitment(address operator, uint64 epoch) external view returns (bytes32);
 
+    function daysCommitment(address operator, uint64 epoch) external view returns (bytes32);
     function totalBonds() external view returns (uint256);
 }

@@ -4,65 +4,50 @@ pragma solidity 0.8.30;
 import {IJobEscrow} from "./IJobEscrow.sol";
 
 /// @title IEpochLedger
-/// @notice Keeps the epoch clock and the settlement rules, takes in epoch reports that bear a quorum of verifiers, and
-/// pays what they say was earned.
+/// @notice Takes in epoch reports that bear a quorum of verifiers, and pays what they say was earned.
 ///
-/// A report goes through two steps. **Submission** checks its order, sums and signatures, takes the charges out of the
-/// customers' escrow and reserves its incentive. **Activation**, a delay later, pushes the credits to the escrow, books
-/// what verifiers and treasury are owed, and opens the leaves to claims. Both happen once per epoch, in order, and
-/// anybody may make them.
+/// A report goes through three steps, each open to anybody:
+///
+/// 1. **Submission** (`submit`) checks its order, totals, limits and signatures. What was signed names the rest by hash.
+/// 2. **Completion** (`publishLeaves`, `takeCharges`) brings in leaves and charges, in chunks of at most 512 and in order,
+///    each checked against what was signed. With the last chunk the sums must agree; then the activation delay runs.
+///    A report of one chunk each needs one transaction: `multicall` makes several calls at once.
+/// 3. **Activation** (`activate`), after the delay, opens the leaves to claims and books what verifiers and the treasury
+///    are owed; `pushCredits` and `pushPools` bring credits to the escrow and rewards to delegators.
+///
+/// Until it is activated a report can be **cancelled**: by the challenge court on a proven fault, or by anybody when it
+/// is still incomplete `activationDelay` after submission. Reports behind it are cancelled with it, `refund` returns what they
+/// charged, and the epoch is reported anew once all is returned.
 ///
 /// Amounts in leaves are cumulative: one claim against the newest activated report pays all history, and a claim never
 /// pays what was claimed before.
 ///
 /// Books, in payment-token units, true after every call, with the fields of `books()`:
-/// `token balance >= pending + fees + incentives + owed + incentiveFund`, equal unless somebody sent tokens unasked.
+/// `token balance >= pending + refunds + credits + pools + fees + incentives + owed + incentiveFund`, equal unless
+/// somebody sent tokens unasked.
+/// WARNING: tokens sent here by a plain transfer are nobody's and cannot be recovered.
 interface IEpochLedger {
-    /// @param slotSeconds One probing interval.
-    /// @param slotsPerEpoch At most 1,536, so that an epoch's slots fit in six words.
-    /// @param activationDelay From submission to activation.
-    /// @param reportDelay From the end of an epoch to the first moment its report is taken.
-    struct Config {
-        uint32 slotSeconds;
-        uint32 slotsPerEpoch;
-        uint64 activationDelay;
-        uint64 reportDelay;
-    }
-
-    /// @notice Settlement parameters, in force for whole epochs.
-    /// @param providerPpm Share of gross fees to the provider; the four shares sum to one million.
-    /// @param incentivePerEpoch Most that one report may reserve from the incentive fund, payment-token units.
-    /// @param stakeRate Payment-token units per whole stake token; used for caps only.
-    /// @param ttftTargetMs Time to first token up to which latency scores fully.
-    /// @param probeGapSlots About every how many slots a verifier probes a provider.
-    struct Rules {
-        uint32 providerPpm;
-        uint32 verifierPpm;
-        uint32 slaFundPpm;
-        uint32 treasuryPpm;
-        uint128 incentivePerEpoch;
-        uint128 stakeRate;
-        uint32 ttftTargetMs;
-        uint32 probeGapSlots;
-    }
-
     /// @notice One provider's line in a report. docs/protocol.md, section 4.
+    /// @param standing Routing weight: 0 whole, 1 half, 2 a quarter.
+    /// @param measured A quorum attested and at least one slot counted.
     struct Leaf {
         address provider;
-        uint128 cumulativeFees;
-        uint128 cumulativeIncentive;
-        uint32 uptimePpm;
+        uint96 cumulativeFees;
+        uint96 cumulativeIncentive;
+        uint24 uptimePpm;
+        uint24 successPpm;
+        uint24 verificationPpm;
+        uint24 scorePpm;
         uint8 ttftP95Bucket;
-        uint32 successPpm;
-        uint32 verificationPpm;
-        uint32 scorePpm;
-        uint16 strikes;
+        uint8 strikes;
+        uint8 standing;
         uint8 slashLevel;
-        bytes32 harmed;
+        bool measured;
     }
 
     /// @notice The sums of a report:
     /// `charged + creditsFromFund = providerFees + verifierFees + treasury + slaFundIn + credits`.
+    /// @param incentive To providers, by their leaves. @param pools To delegators.
     struct Totals {
         uint128 charged;
         uint128 providerFees;
@@ -72,6 +57,7 @@ interface IEpochLedger {
         uint128 credits;
         uint128 creditsFromFund;
         uint128 incentive;
+        uint128 pools;
     }
 
     /// @notice A verifier's share of an epoch's fees.
@@ -80,7 +66,23 @@ interface IEpochLedger {
         uint128 amount;
     }
 
-    /// @notice A report as submitted. `previous` is the struct hash of the report before, zero for epoch 0.
+    /// @notice What the delegators of one provider get for an epoch, out of the incentive fund.
+    struct Pool {
+        address provider;
+        uint128 amount;
+    }
+
+    /// @notice Root over the pages that name the customers whom a slash of this provider compensates.
+    struct Harm {
+        address provider;
+        bytes32 root;
+    }
+
+    /// @notice A report as signed. `previous` is the struct hash of the report before, zero for epoch 0.
+    /// @param leaves Root over all leaves. @param leafCount How many there are.
+    /// @param measurements Root over what was measured, docs/protocol.md, section 4.
+    /// @param movements `keccak256(abi.encode(Movements))`.
+    /// @param harms Of every leaf with a slash level of 2 or more that has somebody to compensate, ascending by provider.
     struct Report {
         uint64 epoch;
         bytes32 previous;
@@ -90,13 +92,26 @@ interface IEpochLedger {
         uint64 checkpointBlock;
         bytes32 checkpointHash;
         Totals totals;
-        Leaf[] leaves;
-        IJobEscrow.Charge[] charges;
-        IJobEscrow.Credit[] credits;
-        Payee[] payees;
+        bytes32 leaves;
+        uint32 leafCount;
+        bytes32 measurements;
+        bytes32 movements;
+        Harm[] harms;
     }
 
-    /// @notice What is kept of a report. `sumFees` and `sumIncentive` are the sums of its leaves' cumulative amounts.
+    /// @notice Hashes of what a report moves: `keccak256(abi.encode(chunk))` of each chunk of at most 512, in order, and
+    /// `keccak256(abi.encode(payees))`. No chunk is empty: where nothing moves there is none.
+    struct Movements {
+        bytes32[] charges;
+        bytes32[] credits;
+        bytes32[] pools;
+        bytes32 payees;
+    }
+
+    /// @notice What is kept of a report. All zero if there is none.
+    /// @param sumFees Sum of its leaves' cumulative fees; known when it is complete.
+    /// @param signers `keccak256(abi.encode(signers))`, ascending.
+    /// @param completedAt Zero while chunks are missing. @param activatesAt Zero while chunks are missing.
     struct Record {
         bytes32 digest;
         bytes32 structHash;
@@ -104,151 +119,188 @@ interface IEpochLedger {
         bytes32 evidence;
         bytes32 state;
         bytes32 rules;
-        bytes32 creditsHash;
-        bytes32 payeesHash;
+        bytes32 measurements;
+        bytes32 movements;
+        bytes32 signers;
         Totals totals;
+        uint32 leafCount;
         uint64 submittedAt;
+        uint64 completedAt;
         uint64 activatesAt;
         bool activated;
         uint128 sumFees;
         uint128 sumIncentive;
     }
 
+    /// @notice How much of a report came in: chunks of each kind.
+    struct Progress {
+        uint16 leafChunks;
+        uint16 chargeChunks;
+        uint16 creditChunks;
+        uint16 poolChunks;
+    }
+
     /// @notice What the tokens here are for.
-    /// @param pending Charges and incentives of reports that wait for activation.
-    /// @param fees Providers' activated fees, not claimed.
-    /// @param incentives Providers' activated incentives, not claimed.
+    /// @param pending Charges taken and incentives reserved by reports that wait for activation.
+    /// @param refunds Charges of cancelled reports, to be returned.
+    /// @param credits Activated, not pushed to the escrow. @param pools Activated, not pushed to delegators.
+    /// @param fees Providers' activated fees, not claimed. @param incentives Providers' activated incentives, not claimed.
     /// @param owed To verifiers and the treasury, not claimed.
     /// @param incentiveFund Not reserved by any report.
     struct Books {
         uint256 pending;
+        uint256 refunds;
+        uint256 credits;
+        uint256 pools;
         uint256 fees;
         uint256 incentives;
         uint256 owed;
         uint256 incentiveFund;
     }
 
-    event Opened(uint64 genesis);
-    event RulesSet(uint64 indexed fromEpoch, Rules rules);
     event IncentivesFunded(address indexed from, uint256 amount, uint256 fundAfter);
+    /// @notice A report was signed and taken in; with `ReportSigned` it carries everything that was signed.
     event ReportSubmitted(
         uint64 indexed epoch,
-        bytes32 digest,
+        bytes32 indexed digest,
         bytes32 root,
+        uint32 leafCount,
         bytes32 evidence,
         bytes32 state,
         bytes32 rules,
+        bytes32 measurements,
+        bytes32 movements,
         Totals totals,
-        Leaf[] leaves,
-        uint64 activatesAt
+        Harm[] harms
     );
     /// @notice Where the inputs of the report were read, and who signed it.
     event ReportSigned(
-        uint64 indexed epoch, bytes32 structHash, uint64 checkpointBlock, bytes32 checkpointHash, address[] signers
+        uint64 indexed epoch, bytes32 structHash, bytes32 previous, uint64 checkpointBlock, bytes32 checkpointHash, address[] signers
     );
-    event MovementsPublished(
-        uint64 indexed epoch, IJobEscrow.Charge[] charges, IJobEscrow.Credit[] credits, Payee[] payees
-    );
-    event ReportActivated(uint64 indexed epoch);
+    /// @notice Leaves as packed, 64 bytes each; the first is number `chunk * 512` of the report.
+    event LeavesPublished(uint64 indexed epoch, uint256 indexed chunk, bytes packed);
+    event ReportCompleted(uint64 indexed epoch, uint64 activatesAt);
+    event ReportActivated(uint64 indexed epoch, Payee[] payees);
+    event PoolsPushed(uint64 indexed epoch, uint256 indexed chunk, Pool[] pools);
+    event CreditsPushed(uint64 indexed epoch, uint256 indexed chunk, uint256 amount);
+    event ReportCancelled(uint64 indexed epoch, bytes32 indexed digest, address by, uint256 toRefund);
+    event Refunded(bytes32 indexed digest, uint256 indexed chunk, uint256 amount);
     event Claimed(address indexed provider, uint64 indexed epoch, uint256 fees, uint256 incentive);
     event OwedClaimed(address indexed payee, uint256 amount);
 
-    error AlreadyOpen(uint64 genesis);
-    error NotOpen();
     error ZeroAmount();
-    error WrongShares(uint256 sum, uint256 expected);
+    error NotChallengeCourt(address caller);
     error WrongEpoch(uint64 epoch, uint64 expected);
     error EpochRunning(uint64 epoch, uint256 reportableAt, uint256 time);
     error WrongPrevious(bytes32 previous, bytes32 expected);
     error ZeroEvidence();
+    /// @notice Charges of a cancelled report wait for `refund`.
+    error RefundsDue(uint256 amount);
+    error WrongChunk(uint256 chunk, uint256 expected);
+    error WrongChunkHash(bytes32 found, bytes32 expected);
+    error WrongChunkLength(uint256 length, uint256 expected);
+    error WrongMovements(uint64 epoch, bytes32 found, bytes32 expected);
     error LeavesNotAscending(address before, address provider);
+    error HarmsNotAscending(address before, address provider);
+    error ChargesNotAscending(address before, address customer);
+    /// @notice A packed leaf has bits that no well-formed leaf has.
+    error MalformedLeaf(uint256 index);
     error WrongSum(string name, uint256 stated, uint256 computed);
     error TotalsUnbalanced(uint256 inflow, uint256 outflow);
-    /// @notice A total exceeds what the rules of the epoch, or a fund, permit.
+    /// @notice A total exceeds what the rules of the epoch, the limits, or a fund permit.
     error TotalAboveLimit(string name, uint256 amount, uint256 limit);
     error UnknownReport(uint64 epoch);
+    error Incomplete(uint64 epoch);
+    error AlreadyComplete(uint64 epoch);
     error NotYetActive(uint64 epoch, uint256 activatesAt, uint256 time);
     error NotActivated(uint64 epoch);
-    error WrongMovements(uint64 epoch, bytes32 found, bytes32 expected);
+    error AlreadyActivated(uint64 epoch);
+    error NotCancellable(uint64 epoch, uint256 from, uint256 time);
+    error NotCancelled(bytes32 digest);
     error NotInRoot(uint64 epoch, bytes32 leafHash, bytes32 root);
     error NothingToClaim(address payee);
     /// @notice The leaves promise more than all reports have funded: a report lowered somebody's cumulative amount.
     error ClaimAboveFunds(uint256 amount, uint256 funds);
+    /// @notice The claim exceeds what the limits permit for the epochs since the last one.
+    error ClaimAboveLimit(uint256 amount, uint256 limit);
 
-    /// @notice Starts the clock: epoch 0 begins at `genesis`. Once, by the access manager's permission.
-    /// @dev Requires `genesis` from this moment to 30 days ahead.
-    function open(uint64 genesis_) external;
-
-    /// @notice Sets the settlement rules from the next epoch on, by the access manager's permission.
-    /// @dev Requirements: provider share 80 to 100 %, the others at most 10 % each, all four summing to the whole; stake
-    /// rate up to 10^27; ttft target 50 to 60,000 ms; probe gap of 1 slot to a whole epoch.
-    function setRules(Rules calldata rules_) external;
-
-    /// @notice Gives `amount` to the incentive fund. Anybody may.
+    /// @notice Gives `amount` to the incentive fund. Anybody may, unless paused.
     function fundIncentives(uint256 amount) external;
 
-    /// @notice Takes in the report of the next epoch.
-    /// @dev Requirements, in the order in which they are checked: the epoch is the next one; it ended at least
-    /// `reportDelay` ago; `previous` is the struct hash of the report before; evidence is not zero; leaves strictly
-    /// ascending by provider; leaves' sums equal the sums before plus the totals; charges, credits and payees sum to
-    /// their totals; the totals balance; verifier, treasury and provider totals within their shares of what was
-    /// charged; incentive within the rules and the fund; the SLA fund, counting reports that wait, covers its part;
-    /// signers strictly ascending and a quorum of the verifiers; every charge within cap and balance.
-    /// Effects: charges are taken from the escrow and the incentive from the fund; both wait here for activation.
+    /// @notice Takes in the signed part of the next epoch's report. Not while paused.
+    /// @dev Requirements, in the order in which they are checked: no refunds are due; the epoch is the next one; it ended
+    /// at least `reportDelay` ago; `previous` is the struct hash of the report before, which is complete; evidence is not zero;
+    /// harms strictly ascending; the totals balance; verifier, treasury and provider totals within their shares of what was charged;
+    /// charged and growth within the limits; incentive and pools together within the rules and the fund; the SLA fund, counting reports
+    /// that wait, covers its part; signers strictly ascending and a quorum of the verifiers.
+    /// Effects: incentive and pools leave the fund and wait here for activation.
     /// @param signatures 65 bytes `r || s || v` each, in ascending order of their signers, over `reportDigest`.
     function submit(Report calldata report, bytes[] calldata signatures) external;
 
-    /// @notice Gives effect to a report whose activation delay has passed. In order, anybody may.
-    /// @dev Requires `credits` and `payees` exactly as in the report.
-    function activate(uint64 epoch, IJobEscrow.Credit[] calldata credits, Payee[] calldata payees) external;
+    /// @notice Brings in the next chunk of leaves, packed, 64 bytes each, 512 in every chunk but the last. Not while paused.
+    /// @param roots Roots of all chunks; folded they are the report's `leaves`.
+    /// @dev Requires providers strictly ascending over all chunks, at most the limit of slashed leaves and, with the last
+    /// chunk, the sums before plus the totals.
+    function publishLeaves(uint64 epoch, bytes32[] calldata roots, uint256 chunk, bytes calldata packed) external;
 
-    /// @notice Pays a leaf's provider what it has earned and not claimed; anybody may call.
-    /// @dev Requirements: the report of `epoch` is activated; the leaf is in its root; something is unclaimed.
-    /// An older report pays less, never twice.
+    /// @notice Takes the next chunk of charges out of the escrow. Not while paused.
+    /// @dev Requires customers strictly ascending over all chunks and, with the last chunk, the sum in the totals.
+    function takeCharges(
+        uint64 epoch,
+        Movements calldata movements,
+        uint256 chunk,
+        IJobEscrow.Charge[] calldata charges
+    ) external;
+
+    /// @notice Gives effect to a complete report whose activation delay has passed. In order. Not while paused.
+    function activate(uint64 epoch, Movements calldata movements, Payee[] calldata payees) external;
+
+    /// @notice Brings the next chunk of an activated report's credits to the escrow. Never paused.
+    function pushCredits(
+        uint64 epoch,
+        Movements calldata movements,
+        uint256 chunk,
+        IJobEscrow.Credit[] calldata credits
+    ) external;
+
+    /// @notice Brings the next chunk of an activated report's delegation rewards to the delegation contract. Never paused.
+    function pushPools(uint64 epoch, Movements calldata movements, uint256 chunk, Pool[] calldata pools) external;
+
+    /// @notice Undoes a report that is not activated, and every report behind it. Never paused.
+    /// @dev Requires the caller to be the challenge court, or the report to be incomplete and submitted more than
+    /// `activationDelay` ago.
+    function cancel(uint64 epoch) external;
+
+    /// @notice Returns the next chunk of charges that a cancelled report took. Never paused.
+    function refund(bytes32 digest, Movements calldata movements, uint256 chunk, IJobEscrow.Charge[] calldata charges)
+        external;
+
+    /// @notice Pays a leaf's provider what it has earned and not claimed; anybody may call. Never paused.
+    /// @dev Requirements: the report of `epoch` is activated; the leaf is in its root; something is unclaimed; at most the
+    /// limit per epoch since the provider's last claim. An older report pays less, never twice.
     function claim(Leaf calldata leaf, uint64 epoch, bytes32[] calldata proof)
         external
         returns (uint256 fees, uint256 incentive);
 
-    /// @notice Pays the caller what it is owed as a verifier or as the treasury; returns the amount.
+    /// @notice Pays the caller what it is owed as a verifier or as the treasury; returns the amount. Never paused.
     function claimOwed() external returns (uint256 amount);
 
-    // ------------------------------------------------------------------------------------------------------- clock
-
-    function genesis() external view returns (uint64);
-    function slotSeconds() external view returns (uint32);
-    function slotsPerEpoch() external view returns (uint32);
-    function epochSeconds() external view returns (uint64);
-    function reportDelay() external view returns (uint64);
-    function activationDelay() external view returns (uint64);
-
-    /// @notice Epoch + report delay + activation delay: the least time from a deed to its effect.
-    function settlementSeconds() external view returns (uint64);
-
-    /// @notice The epoch that contains this moment; 0 before genesis.
-    function currentEpoch() external view returns (uint64);
-
-    /// @notice First second of an epoch. Requires the clock to have been opened.
-    function epochStart(uint64 epoch) external view returns (uint64);
-
-    /// @notice First second after an epoch. Requires the clock to have been opened.
-    function epochEnd(uint64 epoch) external view returns (uint64);
-
-    // ----------------------------------------------------------------------------------------------------- settings
-
-    function rules() external view returns (Rules memory);
-    function rulesFor(uint64 epoch) external view returns (Rules memory);
+    function clock() external view returns (address);
     function paymentToken() external view returns (address);
     function escrow() external view returns (address);
     function verifiers() external view returns (address);
+    function delegation() external view returns (address);
     function treasury() external view returns (address);
-
-    // ------------------------------------------------------------------------------------------------------ reports
+    function challengeCourt() external view returns (address);
+    function guardian() external view returns (address);
 
     function nextEpoch() external view returns (uint64);
     function nextActivation() external view returns (uint64);
-
-    /// @notice What is kept of an epoch's report; all zero if there is none.
     function record(uint64 epoch) external view returns (Record memory);
+    function progress(uint64 epoch) external view returns (Progress memory);
+
+    /// @notice The root signed for a slashed provider's harmed customers; zero where there is none.
+    function harmedRoot(uint64 epoch, address provider) external view returns (bytes32);
 
     function domainSeparator() external view returns (bytes32);
 
@@ -263,11 +315,14 @@ interface IEpochLedger {
     /// @notice Whether a leaf is in the root of an epoch's report, activated or not.
     function verifyLeaf(uint64 epoch, Leaf calldata leaf, bytes32[] calldata proof) external view returns (bool);
 
-    // -------------------------------------------------------------------------------------------------------- books
-
     function incentiveFund() external view returns (uint256);
     function owed(address payee) external view returns (uint256);
     function claimedFees(address provider) external view returns (uint256);
     function claimedIncentive(address provider) external view returns (uint256);
+
+    /// @notice The newest epoch a provider has claimed against, plus one; zero if it never claimed.
+    function claimedThrough(address provider) external view returns (uint64);
+
+    function refundsDue() external view returns (uint256);
     function books() external view returns (Books memory);
 }

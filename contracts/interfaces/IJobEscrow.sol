@@ -51,11 +51,15 @@ interface IJobEscrow {
     event Deposited(address indexed customer, address indexed from, uint256 amount, uint256 balanceAfter);
     /// @notice From `fromEpoch` on, and until the next such event, at most `cap` may be charged per epoch.
     event CapSet(address indexed customer, uint128 cap, uint64 fromEpoch);
+    /// @notice `key` may act for the customer until `expiresAt`; zero ends that. It may set the cap up to `mostCap`.
+    event SessionSet(address indexed customer, address indexed key, uint64 expiresAt, uint128 mostCap);
     event WithdrawalRequested(address indexed customer, uint256 amount, uint256 thawingAfter, uint64 thawedAt);
     event WithdrawalCancelled(address indexed customer, uint256 amount);
     event Withdrawn(address indexed customer, uint256 amount, uint256 balanceAfter);
     /// @notice A charge; what thaws is cut to `balanceAfter` where it was more.
     event Charged(address indexed customer, uint64 indexed epoch, uint256 amount, uint256 balanceAfter);
+    /// @notice A charge of a cancelled report came back.
+    event ChargeReturned(address indexed customer, uint64 indexed epoch, uint256 amount, uint256 balanceAfter);
     event Credited(address indexed customer, address indexed provider, uint256 amount, uint256 balanceAfter);
     event SlaFundChanged(int256 delta, uint256 fundAfter);
     event StakeSlaFundChanged(int256 delta, uint256 fundAfter);
@@ -71,13 +75,17 @@ interface IJobEscrow {
     error ChargeAboveCap(address customer, uint256 amount, uint256 cap);
     error ChargeAboveBalance(address customer, uint256 amount, uint256 balance);
     error SlaFundShort(uint256 fund, uint256 needed);
-    error CreditsBelowFundPart(uint256 credits, uint256 fromFund);
+    /// @notice `key` is a customer, a session key of somebody else, or the caller itself.
+    error KeyTaken(address key, address customer);
+    error SessionTooLong(uint64 expiresAt, uint256 most);
+    error NoSession(address key);
+    error CapAboveSession(uint128 cap, uint128 mostCap);
     error WithdrawalAboveBalance(uint256 asked, uint256 balance);
     error NothingThawing(address customer);
     error StillThawing(uint64 thawedAt, uint256 time);
     error NothingToWithdraw(address customer);
 
-    /// @notice Adds `amount` from the caller to `customer`'s balance. Requires an allowance and a token without fees.
+    /// @notice Adds `amount` from the caller to `customer`'s balance. Requires an allowance and a token without fees. Not while paused.
     function deposit(address customer, uint256 amount) external;
 
     /// @notice As `deposit`, with an EIP-2612 permit by the caller instead of an allowance.
@@ -85,10 +93,19 @@ interface IJobEscrow {
     function depositWithPermit(address customer, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
         external;
 
-    /// @notice Sets how much may be charged to the caller per epoch. Zero, the beginning, permits nothing.
-    /// @dev A raise holds for the running epoch and later. A lowering holds from the next epoch on, because work may be
-    /// under way; it never changes what may be charged for epochs that have begun.
+    /// @notice Sets how much may be charged to the caller per epoch. Zero, the beginning, permits nothing. Never paused.
+    /// @dev A raise holds for the running epoch and later. A lowering holds from the epoch after the next, because work may be
+    /// under way and gateways must come to know of it; it never changes what may be charged for epochs that have begun. At most 2^88 - 1.
     function setCap(uint128 capPerEpoch) external;
+
+    /// @notice Lets `key` act for the caller until `expiresAt`, with caps up to `mostCap`; `expiresAt` zero ends that at once.
+    /// @dev Requirements: at most 90 days ahead; `key` is not the caller and no other customer's key. Gateways accept
+    /// the key's sign-in as the customer's until then. It can move no money.
+    function setSession(address key, uint64 expiresAt, uint128 mostCap) external;
+
+    /// @notice As `setCap`, by a session key for its customer.
+    /// @dev Requires an unexpired session and `capPerEpoch <= mostCap`.
+    function setCapBySession(uint128 capPerEpoch) external;
 
     /// @notice Moves `amount` more of the caller's balance into the thaw and restarts the thaw of all of it.
     /// @dev Requires `0 < amount` and thawing + amount <= balance.
@@ -115,17 +132,27 @@ interface IJobEscrow {
     /// WARNING: relies on the ledger to charge an epoch once.
     function charge(uint64 epoch, Charge[] calldata charges) external returns (uint256 total);
 
-    /// @notice Books an epoch's credits and the SLA fund's in- and outflow.
-    /// @dev Requirements: the caller is the ledger and has approved credits − `fromFund` + `slaFundIn`, which is pulled;
-    /// the fund with its inflow covers `fromFund`.
-    function credit(Credit[] calldata credits, uint256 fromFund, uint256 slaFundIn) external;
+    /// @notice Returns charges of a cancelled report, pulling their sum from the ledger. Requires the caller to be the ledger.
+    function returnCharges(uint64 epoch, Charge[] calldata charges) external;
+
+    /// @notice Adds credits to customers' balances, pulling their sum from the ledger. Requires the caller to be the ledger.
+    function credit(Credit[] calldata credits) external;
+
+    /// @notice Moves the SLA fund: pulls `inflow` from the ledger, then sends `outflow` to it. Requires the caller to be the ledger, and
+    /// the fund with its inflow to cover the outflow.
+    function settleFund(uint256 inflow, uint256 outflow) external;
 
     /// @notice Adds to customers' compensation, pulling the sum from the court. Requires the caller to be the court.
     function compensate(address[] calldata customers, uint256[] calldata amounts) external;
 
     function paymentToken() external view returns (address);
     function stakeToken() external view returns (address);
+    function clock() external view returns (address);
     function epochLedger() external view returns (address);
+    function guardian() external view returns (address);
+
+    /// @notice Whose session key this is and until when; zero for nobody's or after it expired.
+    function sessionOf(address key) external view returns (address customer_, uint64 expiresAt, uint128 mostCap);
     function court() external view returns (address);
     function thawSeconds() external view returns (uint64);
 

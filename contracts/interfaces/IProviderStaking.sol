@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {IEpochLedger} from "./IEpochLedger.sol";
+
 /// @title IProviderStaking
 /// @notice Decides who is a provider, how much it has bonded, and what a slash takes.
 ///
@@ -22,13 +24,35 @@ interface IProviderStaking {
 
     /// @param unbondingSeconds From `unbond` to maturity.
     /// @param baseStake Required stake of a capacity weight of one, in stake-token units.
+    /// @param noticeSeconds From `declareMaintenance` to its beginning, at least.
+    /// @param maintenanceSeconds Most of it in a rolling 30 days.
     struct Config {
         uint64 unbondingSeconds;
         uint128 baseStake;
+        uint64 noticeSeconds;
+        uint64 maintenanceSeconds;
+    }
+
+    /// @notice Declared maintenance: slots that begin in `[startsAt, endsAt)` do not count.
+    struct Window {
+        uint64 startsAt;
+        uint64 endsAt;
+    }
+
+    /// @notice What shows how much of a provider's fees may still be taken back. docs/protocol.md, section 6.
+    /// @param newest Its leaf in the newest report. @param closedEpoch An epoch whose challenge windows are over.
+    /// @param closed Its leaf there, with provider zero when no report has closed or it was in none.
+    struct FeesAtRisk {
+        IEpochLedger.Leaf newest;
+        bytes32[] newestProof;
+        uint64 closedEpoch;
+        IEpochLedger.Leaf closed;
+        bytes32[] closedProof;
     }
 
     /// @notice A provider as it stands at this block.
     /// @param weight Capacity weight: 1 + weight of the hardware class × units.
+    /// @param hardwareClass As measured by a quorum where that was done, as declared otherwise; `units` alike.
     /// @param stake Bonded and not unbonding.
     /// @param requiredStake What `stake` must reach for new work: base stake × weight.
     /// @param unbonding Unbonding and not matured: slashable after `stake`.
@@ -85,7 +109,15 @@ interface IProviderStaking {
     event UnbondMatured(address indexed provider, uint256 indexed id, uint256 amount);
     /// @notice A slash took the whole pool, and this unbond with it.
     event UnbondVoided(address indexed provider, uint256 indexed id);
+    /// @notice A part of an unbond, or all of it, went back to the stake.
+    event Rebonded(address indexed provider, uint256 indexed id, uint256 amount, uint256 shares, uint256 stakeAfter);
     event Withdrawn(address indexed provider, uint256 amount);
+    event MaintenanceDeclared(address indexed provider, uint256 indexed index, uint64 startsAt, uint64 endsAt);
+    event MaintenanceCancelled(address indexed provider, uint256 indexed index);
+    /// @notice A quorum of verifiers measured what the provider has.
+    event HardwareMeasured(address indexed provider, uint64 indexed epoch, uint8 hardwareClass, uint32 units);
+    /// @notice `fromDelegation` of a slash came from those who staked behind the provider.
+    event DelegationSlashed(address indexed provider, uint256 fromDelegation);
     event Slashed(
         address indexed provider,
         uint256 requested,
@@ -110,12 +142,24 @@ interface IProviderStaking {
     error TooManyUnbonds(uint256 open, uint256 most);
     /// @notice Nothing has matured; `nextRelease` is when the next unbond does, zero if there is none.
     error NothingToWithdraw(uint64 nextRelease);
+    error InsufficientUnbonding(uint256 unbonding, uint256 asked);
+    /// @notice What remains must be ten times the fees that can still be taken back.
+    error FeesLocked(uint256 stakeAfter, uint256 locked);
+    error WrongLeaf(uint64 epoch, address provider);
+    error StillOpen(uint64 epoch, uint256 closesAt, uint256 time);
+    error NoticeTooShort(uint64 startsAt, uint256 earliest);
+    error MaintenanceOverlaps(uint64 startsAt, uint64 before);
+    error MaintenanceAboveAllowance(uint256 seconds_, uint256 most);
+    error UnknownMaintenance(uint256 index);
+    error MaintenanceBegun(uint64 startsAt, uint256 time);
+    /// @notice An older measurement, or one of the same epoch, cannot replace a newer.
+    error MeasurementTooOld(uint64 epoch, uint64 newest);
 
     /// @notice Makes the caller a provider.
     /// @dev Requirements: caller not registered; `signer` never used by any provider; 1 to 10,000 units; a non-zero
     /// offer digest; region of 1 to 32 bytes; endpoint of 1 to 200 bytes.
     /// Effects: status Active. No tokens move and no work is matched until the stake reaches `requiredStake`.
-    /// WARNING: hardware class and units fix the required stake and cannot be changed later.
+    /// WARNING: hardware class and units fix the required stake until a quorum of verifiers measures something else.
     /// WARNING: the signer does not prove possession of its key, so name a fresh one: a front-runner can take it.
     function register(
         address signer,
@@ -137,11 +181,32 @@ interface IProviderStaking {
     /// @notice Bonds `amount` from the caller for `provider`, to whom it belongs from then on.
     function stakeFor(address provider, uint256 amount) external;
 
-    /// @notice Begins to take `amount` out; returns the id of the unbond.
-    /// @dev Requirements: `0 < amount <= stake`; at most ten unmatured unbonds are open.
+    /// @notice Begins to take `amount` out; returns the id of the unbond. Never paused.
+    /// @dev Requirements: `0 < amount <= stake`; at most ten unmatured unbonds are open; what remains is at least ten times
+    /// the fees of reports whose challenge windows are open, valued at the stake rate and rounded up. `risk` shows those
+    /// fees; it may be empty when no report was submitted, when the newest one has closed, or when the caller registered after
+    /// the newest one was submitted. `risk.closedEpoch` may be any closed epoch: an older one only locks more.
     /// Effects: the amount enters the unbonding pool as shares, so a slash in the meantime lowers every open unbond in
     /// proportion without a loop. Allowed in every status.
-    function unbond(uint256 amount) external returns (uint256 id);
+    function unbond(uint256 amount, FeesAtRisk calldata risk) external returns (uint256 id);
+
+    /// @notice Takes `amount` back from the unbonding pool into the stake, newest unbonds first. Not while paused.
+    /// @dev Requires `0 < amount` and that much unmatured.
+    function rebond(uint256 amount) external;
+
+    /// @notice Declares that the caller will be away; returns the index of the window.
+    /// @dev Requirements: registered; begins at least `noticeSeconds` from now and not before the end of the one before; at most
+    /// `maintenanceSeconds` in all windows that begin in the 30 days up to its end.
+    function declareMaintenance(uint64 startsAt, uint64 endsAt) external returns (uint256 index);
+
+    /// @notice Takes back the caller's last window. Requires that it has not begun.
+    function cancelMaintenance(uint256 index) external;
+
+    /// @notice Records the hardware class and units that a quorum of verifiers measured in an epoch; anybody may send it.
+    /// @dev Signatures as in `IEpochLedger.submit`, over EIP-712
+    /// `Hardware(address provider,uint64 epoch,uint8 hardwareClass,uint32 units)` in the ledger's domain. The epoch must be later
+    /// than that of the last measurement. The required stake follows at once.
+    function measureHardware(address provider, uint64 epoch, uint8 hardwareClass, uint32 units, bytes[] calldata signatures) external;
 
     /// @notice Pays all that has matured to the caller; returns the amount. Allowed in every status, for ever.
     function withdraw() external returns (uint256 amount);
@@ -151,13 +216,26 @@ interface IProviderStaking {
 
     /// @notice Takes up to `amount` from a provider and sends it to the court; returns what was taken.
     /// @dev Requirements: the caller is the court; the provider is registered.
-    /// Effects: stake first, then the unmatured unbonding pool. What has matured is never touched, claimed or not. If
+    /// Effects: stake first, then the unmatured unbonding pool, then what is delegated to it. What has matured is never touched, claimed or not. If
     /// less is left than was asked for, all of it is taken. `jail` and `remove_` change the status even if nothing is.
     function slash(address provider, uint256 amount, bool jail, bool remove_) external returns (uint256 taken);
 
     function stakeToken() external view returns (address);
+    function clock() external view returns (address);
     function epochLedger() external view returns (address);
     function court() external view returns (address);
+    function delegation() external view returns (address);
+    function verifiers() external view returns (address);
+    function guardian() external view returns (address);
+    function noticeSeconds() external view returns (uint64);
+    function maintenanceSeconds() external view returns (uint64);
+
+    /// @notice Declared windows of a provider, cancelled ones left out, that overlap `[from, to)`, oldest first.
+    function maintenance(address provider, uint64 from, uint64 to) external view returns (Window[] memory);
+    function maintenanceCount(address provider) external view returns (uint256);
+
+    /// @notice What an unbond must leave, given these fees at risk.
+    function lockedFor(address provider, FeesAtRisk calldata risk) external view returns (uint256);
     function unbondingSeconds() external view returns (uint64);
     function baseStake() external view returns (uint128);
 
