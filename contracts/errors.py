@@ -31,6 +31,10 @@ class NotInTree(ContractsError):
         super().__init__(f"there is no leaf {index}: the report has {leaves}")
 
 
+class MalformedLeaf(ContractsError):
+    """A leaf, or its 64 packed bytes, has a value that no report may carry: what made it is wrong, or was tampered."""
+
+
 class BadArgument(ContractsError):
     """A value does not fit the contract's function: correct it before anything is signed."""
 

@@ -202,12 +202,24 @@ class CanaryDay(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Hardware(Message):
+    """What a verifier measured a provider's hardware to be; a quorum of these sets its required stake."""
+
+    TYPE: ClassVar[str] = "Hardware(address provider,uint64 epoch,uint8 hardwareClass,uint32 units)"
+    provider: str
+    epoch: int
+    hardware_class: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReportDigest(Message):
     """The words of an epoch report that verifiers sign; the arrays behind them travel beside it."""
 
     TYPE: ClassVar[str] = (
         "Report(uint64 epoch,bytes32 previous,bytes32 evidence,bytes32 state,bytes32 rules,uint64 checkpointBlock,"
-        "bytes32 checkpointHash,bytes32 totals,bytes32 leaves,bytes32 movements)"
+        "bytes32 checkpointHash,bytes32 totals,bytes32 leaves,uint32 leafCount,bytes32 measurements,bytes32 movements,"
+        "bytes32 harms)"
     )
     epoch: int
     previous: bytes
@@ -218,7 +230,10 @@ class ReportDigest(Message):
     checkpoint_hash: bytes
     totals: bytes
     leaves: bytes
+    leaf_count: int
+    measurements: bytes
     movements: bytes
+    harms: bytes
 
 
 def _bits(kind: str) -> int:

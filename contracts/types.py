@@ -43,7 +43,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The epoch clock of a deployment, from `EpochLedger`.
+    """The epoch clock of a deployment, from `EpochClock`.
 
     Genesis in unix seconds, slot length in seconds, slots per epoch.
     """
@@ -73,7 +73,8 @@ class Timing:
 class ProviderRecord:
     """A provider as of a checkpoint.
 
-    Stake in stake-token units; `weight` is the capacity weight 1 + class weight × units.
+    Stake in stake-token units; `weight` is the capacity weight 1 + class weight × units. `delegated`: bonded behind it
+    by others, stake-token units. `commission_ppm`: of its delegators' part of the incentive, for the epoch settled.
     """
 
     provider: str
@@ -87,6 +88,16 @@ class ProviderRecord:
     registered_at: int
     stake: int
     required_stake: int
+    delegated: int
+    commission_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Maintenance that a provider declared: slots that begin in `[starts_at, ends_at)` do not count; unix seconds."""
+
+    starts_at: int
+    ends_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +125,9 @@ class CustomerRecord:
 
 @dataclass(frozen=True, slots=True)
 class RulesRecord:
-    """Settlement parameters held by `EpochLedger`, in force for one epoch.
+    """Settlement parameters held by `EpochClock`, in force for one epoch.
 
-    `stake_rate`: payment units per whole stake token, used for caps only.
+    `stake_rate`: payment units per whole stake token, used for caps and for the lock of fees at risk.
     """
 
     provider_ppm: int
@@ -130,27 +141,44 @@ class RulesRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsRecord:
+    """What no report may exceed, whoever signed it; held by `EpochClock`, in force at once. Amounts in payment units."""
+
+    most_charged: int
+    growth_floor: int
+    most_per_provider: int
+    most_growth_ppm: int
+    most_slashed_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
 class Leaf:
-    """One provider's line in an epoch report, as hashed and published on chain."""
+    """One provider's line in an epoch report; `contracts.leaves.pack` gives the 64 bytes published and hashed.
+
+    `standing`: routing weight, 0 whole, 1 half, 2 a quarter. `measured`: a quorum attested and at least one slot
+    counted.
+    """
 
     provider: str
     cumulative_fees: int
     cumulative_incentive: int
     uptime_ppm: int
-    ttft_p95_bucket: int
     success_ppm: int
     verification_ppm: int
     score_ppm: int
+    ttft_p95_bucket: int
     strikes: int
+    standing: int
     slash_level: int
-    harmed: bytes
+    measured: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
     """The sums of a report, in token units.
 
-    charged + credits_from_fund = provider_fees + verifier_fees + treasury + sla_fund_in + credits.
+    charged + credits_from_fund = provider_fees + verifier_fees + treasury + sla_fund_in + credits. `incentive` goes to
+    providers by their leaves, `pools` to delegators.
     """
 
     charged: int
@@ -161,6 +189,7 @@ class Totals:
     credits: int
     credits_from_fund: int
     incentive: int
+    pools: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +202,17 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What one customer gets back for one provider's missed service level, pushed to its escrow at activation."""
+    """What one customer gets back for one provider's missed service level, pushed to its escrow after activation."""
 
     customer: str
+    provider: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What the delegators of one provider get for an epoch, pushed to `Delegation` after activation."""
+
     provider: str
     amount: int
 
@@ -189,8 +226,20 @@ class Payee:
 
 
 @dataclass(frozen=True, slots=True)
+class Harm:
+    """Root over the pages that name the customers whom a slash of this provider compensates."""
+
+    provider: str
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """An epoch report exactly as submitted. Arrays are in ascending order of their addresses."""
+    """An epoch report, whole: the part that is signed follows from it (`contracts.leaves.report_digest`).
+
+    Arrays are in ascending order of their addresses, every amount in them is above zero. `measurements` is the root
+    over what was measured (`contracts.measured`), one measured leaf per leaf in the same order.
+    """
 
     epoch: int
     previous: bytes
@@ -201,18 +250,68 @@ class Report:
     checkpoint_hash: bytes
     totals: Totals
     leaves: tuple[Leaf, ...]
+    measurements: bytes
     charges: tuple[Charge, ...]
     credits: tuple[Credit, ...]
+    pools: tuple[Pool, ...]
     payees: tuple[Payee, ...]
+    harms: tuple[Harm, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Movements:
+    """Hashes of what a report moves: of each chunk in order, and of the payees. A report signs the hash of this."""
+
+    charges: tuple[bytes, ...]
+    credits: tuple[bytes, ...]
+    pools: tuple[bytes, ...]
+    payees: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Harmed:
-    """The customers who paid for a provider's work in an epoch, with weights.
-
-    Opens a leaf's `harmed` digest for the court.
-    """
+    """The customers who paid for a provider's work in an epoch, ascending, with weights; opens a `Harm` by pages."""
 
     provider: str
     customers: tuple[str, ...]
     weights: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HarmPage:
+    """One page of a `Harmed` as the court takes it; `total_weight` is over all pages."""
+
+    index: int
+    pages: int
+    total_weight: int
+    customers: tuple[str, ...]
+    weights: tuple[int, ...]
+
+
+SixWords = tuple[int, int, int, int, int, int]
+"""One bit per slot of an epoch: slot `s` is bit `s % 256` of word `s // 256`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredDay:
+    """One verifier's ProbeDay as used in a report."""
+
+    verifier: str
+    up: SixWords
+    histogram: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredLeaf:
+    """What a report's verifiers put together about one provider; one leaf of the tree under `measurements`.
+
+    `duty`: slots that count before void ones are taken out. `served`: slots in which a customer was served. `void`:
+    slots that were void for the market, the same in every leaf. `days`: ascending by verifier.
+    """
+
+    provider: str
+    duty: SixWords
+    served: SixWords
+    void: SixWords
+    days: tuple[MeasuredDay, ...]
