@@ -1,4 +1,4 @@
-"""Leaves: the tree and every hash of a report, against a general ABI encoder and the definition."""
+"""Leaves: their packing, the tree and every hash of a report, against a general ABI encoder and the definition."""
 
 from __future__ import annotations
 
@@ -10,21 +10,80 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import leaves
-from contracts.errors import NotInTree
+from contracts.errors import BadArgument, MalformedLeaf, NotInTree
 from contracts.messages import ZERO32, Domain
 from contracts.signing import keccak
-from contracts.types import Report, Totals
+from contracts.types import Harmed, Leaf, Movements, Report, Totals
 
 from . import strategies
 
-LEAF = "(address,uint128,uint128,uint32,uint8,uint32,uint32,uint32,uint16,uint8,bytes32)"
-DOMAIN = Domain(31337, "0x" + "5f" * 20)
+LEDGER = "0x" + "5f" * 20
+DOMAIN = Domain(31337, LEDGER)
+WIDTHS = {"cumulative_fees": 96, "cumulative_incentive": 96, "ttft_p95_bucket": 8, "strikes": 8, "slash_level": 8}
+SHARES = ("uptime_ppm", "success_ppm", "verification_ppm", "score_ppm")
+PAGE = "(uint32,uint32,uint256,address[],uint128[])"
+
+
+def a_leaf() -> Leaf:
+    return Leaf("0x" + "ab" * 20, 7, 5, 990_000, 980_000, 970_000, 960_000, 4, 1, 2, 3, True)
+
+
+@pytest.mark.parametrize(("field", "bits"), WIDTHS.items())
+def test_refuses_to_pack_a_field_that_would_run_into_its_neighbour(field: str, bits: int) -> None:
+    assert len(leaves.pack(replace(a_leaf(), **{field: 2**bits - 1}))) == 64
+    for value in (2**bits, -1):
+        with pytest.raises(MalformedLeaf, match=f"the leaf of {a_leaf().provider} has a field outside its range"):
+            leaves.pack(replace(a_leaf(), **{field: value}))
+
+
+@pytest.mark.parametrize(("field", "most"), [*((name, 1_000_000) for name in SHARES), ("standing", 2)])
+def test_refuses_a_share_above_the_whole_and_a_standing_that_does_not_exist(field: str, most: int) -> None:
+    leaves.pack(replace(a_leaf(), **{field: most}))
+    for value in (most + 1, 2**24 - 1):
+        with pytest.raises(MalformedLeaf, match="a share above the whole or a standing above 2"):
+            leaves.pack(replace(a_leaf(), **{field: value}))
 
 
 @pytest.mark.parametrize("index", [-1, 3, 99])
 def test_gives_no_proof_for_a_leaf_that_is_not_there(index: int) -> None:
     with pytest.raises(NotInTree, match=f"no leaf {index}: the report has 3"):
         leaves.proof([bytes(32)] * 3, index)
+
+
+@pytest.mark.parametrize("length", [0, 63, 65])
+def test_reads_no_leaf_of_another_length(length: int) -> None:
+    with pytest.raises(MalformedLeaf, match=f"this one has {length}"):
+        leaves.unpack(bytes(length))
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(61, 1), (62, 128), (63, 1), (60, 2), (60, 255), (58, 3), (44, 0xFF), (47, 0xFF), (50, 0xFF), (53, 0xFF)],
+)
+def test_reads_no_leaf_with_bits_that_the_contract_refuses(at: int, value: int) -> None:
+    packed = bytearray(leaves.pack(a_leaf()))
+    packed[at] = value
+    with pytest.raises(MalformedLeaf):
+        leaves.unpack(bytes(packed))
+
+
+@given(strategies.leaves)
+def test_packs_a_leaf_into_the_two_words_of_its_definition(leaf: Leaf) -> None:
+    first = int(leaf.provider, 16) << 96 | leaf.cumulative_fees
+    second = (
+        leaf.cumulative_incentive << 160
+        | leaf.uptime_ppm << 136
+        | leaf.success_ppm << 112
+        | leaf.verification_ppm << 88
+        | leaf.score_ppm << 64
+        | leaf.ttft_p95_bucket << 56
+        | leaf.strikes << 48
+        | leaf.standing << 40
+        | leaf.slash_level << 32
+        | int(leaf.measured) << 24
+    )
+    assert leaves.pack(leaf) == first.to_bytes(32) + second.to_bytes(32)
+    assert leaves.unpack(leaves.pack(leaf)) == leaf
 
 
 @given(st.lists(strategies.words, min_size=2, max_size=33, unique=True), st.data())
@@ -50,32 +109,67 @@ def test_pairs_neighbours_and_lets_the_odd_one_up() -> None:
     assert leaves.proof([a, b, c], 2) == (top,)
 
 
+@pytest.mark.parametrize("count", [0, 1, 511, 512, 513, 1_023, 1_024, 1_025, 1_537, 2_561])
+def test_the_root_over_the_roots_of_chunks_is_the_root_over_all_leaves(count: int) -> None:
+    hashes = [keccak(number.to_bytes(4)) for number in range(count)]
+    roots = leaves.chunk_roots(hashes)
+    assert len(roots) == -(-count // 512)
+    assert leaves.root(roots) == leaves.root(hashes)
+    assert [len(one) for one in leaves.chunks(hashes)] == [512] * (count // 512) + (
+        [count % 512] if count % 512 else []
+    )
+
+
 @given(strategies.reports)
 def test_hashes_a_leaf_as_its_definition_says(report: Report) -> None:
-    for leaf, found in zip(report.leaves, leaves.leaf_hashes(31337, DOMAIN.epoch_ledger, report), strict=True):
-        words = encode(
-            ["uint256", "address", "uint64", LEAF], [31337, DOMAIN.epoch_ledger, report.epoch, astuple(leaf)]
-        )
-        assert found == keccak(keccak(words)) == leaves.leaf_hash(31337, DOMAIN.epoch_ledger, report.epoch, leaf)
+    for leaf, found in zip(report.leaves, leaves.leaf_hashes(31337, LEDGER, report), strict=True):
+        words = encode(["uint256", "address", "uint64"], [31337, LEDGER, report.epoch]) + leaves.pack(leaf)
+        assert len(words) == 5 * 32
+        assert found == keccak(keccak(words)) == leaves.leaf_hash(31337, LEDGER, report.epoch, leaf)
 
 
 @given(strategies.reports)
 def test_hashes_the_arrays_of_a_report_as_a_general_encoder_does(report: Report) -> None:
-    charges = [astuple(one) for one in report.charges]
-    credits = [astuple(one) for one in report.credits]
-    payees = [astuple(one) for one in report.payees]
-    kinds = ["(address,uint128)[]", "(address,address,uint128)[]", "(address,uint128)[]"]
-    expected = keccak(encode(kinds, [charges, credits, payees]))
-    assert leaves.movements_hash(report.charges, report.credits, report.payees) == expected
-    assert leaves.credits_hash(report.credits) == keccak(encode(kinds[1:2], [credits]))
-    assert leaves.payees_hash(report.payees) == keccak(encode(kinds[2:], [payees]))
-    assert leaves.totals_hash(report.totals) == keccak(encode(["uint128"] * 8, astuple(report.totals)))
+    def whole(kind: str, items: object) -> bytes:
+        return keccak(encode([kind], [[astuple(one) for one in items]]))  # type: ignore[attr-defined]
+
+    moved = leaves.movements(report)
+    assert moved.payees == whole("(address,uint128)[]", report.payees)
+    assert moved.charges == ((whole("(address,uint128)[]", report.charges),) if report.charges else ())
+    assert moved.credits == ((whole("(address,address,uint128)[]", report.credits),) if report.credits else ())
+    assert moved.pools == ((whole("(address,uint128)[]", report.pools),) if report.pools else ())
+    assert leaves.harms_hash(report.harms) == whole("(address,bytes32)[]", report.harms)
+    assert leaves.totals_hash(report.totals) == keccak(encode(["uint128"] * 9, astuple(report.totals)))
 
 
-@given(st.lists(st.tuples(strategies.addresses, strategies.uints(128)), max_size=6))
-def test_hashes_who_was_harmed_as_a_general_encoder_does(pairs: list[tuple[str, int]]) -> None:
-    customers, weights = [one[0] for one in pairs], [one[1] for one in pairs]
-    assert leaves.harmed_digest(customers, weights) == keccak(encode(["address[]", "uint128[]"], [customers, weights]))
+@given(strategies.movements)
+def test_hashes_movements_as_a_general_encoder_does(moved: Movements) -> None:
+    assert leaves.movements_hash(moved) == keccak(encode(["(bytes32[],bytes32[],bytes32[],bytes32)"], [astuple(moved)]))
+
+
+@pytest.mark.parametrize(
+    ("customers", "weights"),
+    [(("0x02", "0x01"), (1, 1)), (("0x01", "0x01"), (1, 1)), (("0x01", "0x02"), (1,)), (("0x01",), (0,))],
+)
+def test_writes_no_page_of_customers_out_of_order_or_without_a_weight(
+    customers: tuple[str, ...], weights: tuple[int, ...]
+) -> None:
+    with pytest.raises(BadArgument, match="must ascend, each with a weight above zero"):
+        leaves.harm_pages(Harmed("0x" + "01" * 20, customers, weights))
+
+
+@given(strategies.harmed())
+def test_writes_who_was_harmed_on_pages_that_prove_themselves(harmed: Harmed) -> None:
+    pages = leaves.harm_pages(harmed)
+    assert [page.index for page in pages] == list(range(-(-len(harmed.customers) // 200)))
+    assert sum((page.customers for page in pages), ()) == harmed.customers
+    assert sum((page.weights for page in pages), ()) == harmed.weights
+    root = leaves.harm_root(harmed)
+    assert any(root) == bool(pages)
+    for page in pages:
+        assert page.pages == len(pages) and page.total_weight == sum(harmed.weights) and len(page.customers) <= 200
+        assert leaves.page_hash(page) == keccak(keccak(encode([PAGE], [astuple(page)])))
+        assert leaves.verify(root, leaves.page_hash(page), leaves.page_proof(harmed, page.index))
 
 
 @given(strategies.reports, st.data())
@@ -99,3 +193,13 @@ def test_the_signed_digest_moves_with_every_field_of_the_report(report: Report, 
 def test_the_signed_digest_moves_with_every_total(report: Report, name: str) -> None:
     changed = replace(report, totals=replace(report.totals, **{name: getattr(report.totals, name) ^ 1}))
     assert leaves.report_digest(changed, DOMAIN) != leaves.report_digest(report, DOMAIN)
+
+
+def test_the_number_of_leaves_is_signed() -> None:
+    assert leaves.report_digest(_empty(), DOMAIN).leaf_count == 0
+    assert leaves.report_digest(replace(_empty(), leaves=(a_leaf(),)), DOMAIN).leaf_count == 1
+    assert leaves.report_digest(_empty(), DOMAIN).leaves == ZERO32
+
+
+def _empty() -> Report:
+    return Report(0, ZERO32, ZERO32, ZERO32, ZERO32, 0, ZERO32, Totals(*[0] * 9), (), ZERO32, (), (), (), (), ())

@@ -15,6 +15,7 @@ from contracts.messages import (
     CanaryDay,
     Countersignature,
     Domain,
+    Hardware,
     Message,
     ProbeDay,
     Receipt,
@@ -25,7 +26,7 @@ from contracts.signing import keccak
 
 from .strategies import addresses, messages, uints
 
-KINDS = (Ticket, Receipt, Countersignature, ProbeDay, CanaryDay, ReportDigest)
+KINDS = (Ticket, Receipt, Countersignature, ProbeDay, CanaryDay, Hardware, ReportDigest)
 any_message = st.one_of([messages(kind) for kind in KINDS])
 
 
@@ -115,7 +116,20 @@ def test_prices_a_ticket_at_its_dearest_input_when_it_is_held() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["signing", "messages", "types", "errors", "leaves", "abi", "codec", "calls", "deployment", "events", "keystore"],
+    [
+        "signing",
+        "messages",
+        "types",
+        "errors",
+        "leaves",
+        "measured",
+        "abi",
+        "codec",
+        "calls",
+        "deployment",
+        "events",
+        "keystore",
+    ],
 )
 def test_a_pure_module_pulls_in_no_web3(module: str) -> None:
     code = f"import sys, contracts.{module}; sys.exit(any(m.split('.')[0] in ('web3', 'aiohttp') for m in sys.modules))"
