@@ -19,7 +19,7 @@ from marketplace.agent.refusals import error_body
 from marketplace.agent.requests import EngineRequest
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Sign = Callable[[Status], SignedReceipt]
+Sign = Callable[[Status], Awaitable[SignedReceipt]]
 
 _SSE_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -35,9 +35,9 @@ class CallerStalled(Exception):
 class Attempt:
     """One attempt: `run` answers; when the caller leaves, the server cancels it and asks `leave` for the receipt.
 
-    `sign` signs, counts and journals in one step, before the receipt reaches anybody. `still_there` tells whether the
-    caller's connection stands; `handed_over` whether it did when the receipt was sent. `public_model` is the name of
-    the offer; an engine's own name for the model is replaced by it.
+    `sign` signs, counts and journals in one step, before the receipt reaches anybody; where it raises, the answer is
+    left without an end. `still_there` tells whether the caller's connection stands; `handed_over` whether it did when
+    the receipt was sent. `public_model` is the name of the offer; an engine's own name for the model is replaced by it.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Attempt:
                     self._meter.token()
         if not self.headers_sent or not finished:
             raise EngineFailed("the engine ended its stream without finishing the answer")
-        await self._send(_receipt_event(self._sign(Status.SERVED)))
+        await self._send(_receipt_event(await self._sign(Status.SERVED)))
         await self._notice_leaving()
         await self._send(b"data: [DONE]\n\n", last=True)
 
@@ -142,17 +142,17 @@ class Attempt:
         self._meter.usage(usage)
         self._meter.token()
         self._meter.sent(body)
-        await self._answer(200, body, self._sign(Status.SERVED))
+        await self._answer(200, body, await self._sign(Status.SERVED))
 
     async def _fail(self, status: int, code: str, message: str, how: Status) -> None:
         body = error_body(status, code, message)
         if not self.headers_sent:
             self._meter.sent(body)
-            await self._answer(status, body, self._sign(how))
+            await self._answer(status, body, await self._sign(how))
             return
         await self._body(b"data: " + body + b"\n\n")
         # no [DONE]: a client must not take this for the end of an answer
-        await self._send(_receipt_event(self._sign(how)))
+        await self._send(_receipt_event(await self._sign(how)))
         await self._notice_leaving()
         await self._send(b"", last=True)
 

@@ -192,9 +192,12 @@ class AgentServer:
         parts = self._parts
         meter = Meter(accepted, request.generates)
         number = 0
+        # runs beside the engine, so that it costs no time to the first token
+        marked = asyncio.create_task(parts.used.kept())
 
-        def sign(status: Status, input_tokens: int = 0) -> SignedReceipt:
+        async def sign(status: Status, input_tokens: int = 0) -> SignedReceipt:
             nonlocal number
+            await asyncio.shield(marked)
             first = meter.signed is None
             signed = meter.sign(status, parts.signer, separator, parts.facts.current.timing, input_tokens)
             if first:
@@ -229,10 +232,14 @@ class AgentServer:
                 await asyncio.wait({asyncio.create_task(attempt.fail("this provider is shutting down"))}, timeout=5.0)
             elif not work.cancelled() and work.exception() is not None and not _stalled(work):
                 log.error("attempt_failed", job=accepted.ticket.job.hex(), exc_info=work.exception())
-                sign(Status.PROVIDER_ERROR)
+                await sign(Status.PROVIDER_ERROR)
             if meter.signed is None:
                 tokens = await self._delivered_input(request, meter)
-                sign(Status.CUSTOMER_ABORT, tokens)
+                await sign(Status.CUSTOMER_ABORT, tokens)
+        except OSError as error:
+            # a pair that a power cut could bring back must have no receipt: a second one would cost the stake
+            log.error("used_ticket_not_kept", job=accepted.ticket.job.hex(), error=str(error))
+            return
         finally:
             del self._running[work]
             gone.cancel()

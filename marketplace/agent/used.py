@@ -4,12 +4,16 @@ Two receipts of one provider for one job and attempt that differ cost it a quart
 remembered for longer than anybody may accuse (the statute of limitation), not only until its ticket expires: a
 gateway could sign a second ticket for the same pair.
 
-One file a day holds eight bytes a pair, written before the engine starts. A day of a hundred thousand requests takes
-800 kB on disk and in memory.
+One file a day holds eight bytes a pair, written before the engine starts and forced to the disk before a receipt
+leaves (`kept`), so that not even a power cut brings a pair back whose receipt somebody holds. A day of a hundred
+thousand requests takes 800 kB on disk and in memory.
+
+WARNING: two agents with one signer, or one whose folder was restored from a copy, do not know of each other's pairs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from array import array
@@ -33,6 +37,8 @@ class UsedTickets:
         self._today: set[int] = set()
         self._day = int(now // _DAY_S)
         self._file = -1
+        self._forcing = asyncio.Lock()
+        self._unforced = False
         for path in folder.glob("*.used"):
             self._load(path)
         self._open()
@@ -44,7 +50,7 @@ class UsedTickets:
     def add(self, pair: tuple[bytes, int], now: float) -> bool:
         """Mark a pair as used and write it down; False when it already was.
 
-        The write survives the process, not a power cut.
+        The write survives the process; `kept` makes it survive a power cut.
         """
         if pair in self:
             return False
@@ -57,11 +63,26 @@ class UsedTickets:
             os.ftruncate(self._file, os.fstat(self._file).st_size // _WORD * _WORD)
             raise OSError(errno.ENOSPC, "no room for used tickets")
         self._today.add(word)
+        self._unforced = True
         return True
+
+    async def kept(self) -> None:
+        """Return when every pair added so far is on the disk; callers at the same time share one fsync.
+
+        Raises OSError when the disk does not take it: then no receipt for such a pair may leave.
+        """
+        async with self._forcing:
+            if self._unforced:
+                self._unforced = False
+                try:
+                    await asyncio.to_thread(_force, os.dup(self._file))
+                except OSError:
+                    self._unforced = True
+                    raise
 
     def sync(self) -> None:
         """Force what was written to the disk."""
-        os.fsync(self._file)
+        _force(os.dup(self._file))
 
     def close(self) -> None:
         """Close the day's file."""
@@ -72,6 +93,7 @@ class UsedTickets:
         self._days[self._day] = array("Q", sorted(self._today))
         self._today = set()
         self._day = day
+        os.fsync(self._file)
         os.close(self._file)
         for old in [known for known in self._days if known < day - _KEPT_DAYS]:
             del self._days[old]
@@ -96,9 +118,18 @@ class UsedTickets:
 
     def _open(self) -> None:
         self._file = os.open(self._path(self._day), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        # the file's name must outlive a power cut as well
+        _force(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY))
 
     def _path(self, day: int) -> Path:
         return self._folder / f"{day}.used"
+
+
+def _force(file: int) -> None:
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _word(pair: tuple[bytes, int]) -> int:
