@@ -4,10 +4,13 @@ pragma solidity 0.8.30;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
 
 import {IBondedOperators} from "./interfaces/IBondedOperators.sol";
-import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
+import {IEpochClock} from "./interfaces/IEpochClock.sol";
+import {IGuardian} from "./interfaces/IGuardian.sol";
 import {Bounds} from "./libraries/Bounds.sol";
 import {ExactToken} from "./libraries/ExactToken.sol";
 
@@ -16,22 +19,27 @@ import {ExactToken} from "./libraries/ExactToken.sol";
 contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using ExactToken for IERC20;
+    using SafeCast for uint256;
     using EnumerableSet for EnumerableSet.AddressSet;
 
     uint256 internal constant MOST_MEMBERS = 64;
     uint256 internal constant MOST_BOND = 1e27;
     uint256 internal constant MOST_UNBONDING_SECONDS = 90 days;
     uint256 internal constant MOST_ENDPOINT_BYTES = 200;
+    uint256 internal constant WHOLE_PPM = 1_000_000;
 
+    /// @dev A bond above zero with `releaseAt` zero: in the set. Both above zero: unbonding or matured. All zero: nobody.
     struct Member {
-        uint256 bond;
+        uint128 bond;
         uint64 joinedAt;
         uint64 releaseAt;
         string endpoint;
     }
 
     IERC20 internal immutable _token;
-    address public immutable epochLedger;
+    address public immutable clock;
+    address public immutable court;
+    address public immutable guardian;
     uint128 public immutable bond;
     uint16 public immutable most;
     uint16 public immutable least;
@@ -43,16 +51,19 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
     EnumerableSet.AddressSet internal _set;
     mapping(address operator => Member) internal _members;
     mapping(address operator => mapping(uint64 epoch => bytes32)) public seedCommitment;
+    mapping(address operator => mapping(uint64 epoch => bytes32)) public daysCommitment;
 
-    constructor(address stakeToken_, address epochLedger_, Config memory config) {
-        _token = IERC20(Bounds.known("stakeToken", stakeToken_));
-        epochLedger = Bounds.known("epochLedger", epochLedger_);
+    constructor(address stakeToken_, address clock_, address court_, address guardian_, Config memory config) {
+        _token = ExactToken.existing("stakeToken", stakeToken_);
+        clock = Bounds.known("clock", clock_);
+        court = Bounds.known("court", court_);
+        guardian = Bounds.known("guardian", guardian_);
         bond = uint128(Bounds.within("bond", config.bond, 1, MOST_BOND));
         most = uint16(Bounds.within("most", config.most, 1, MOST_MEMBERS));
         least = uint16(Bounds.within("least", config.least, 1, config.most));
         // two disjoint quorums of the smallest valid set must not exist
         quorum = uint16(Bounds.within("quorum", config.quorum, config.least / 2 + 1, config.least));
-        uint256 settled = IEpochLedger(epochLedger_).settlementSeconds();
+        uint256 settled = IEpochClock(clock_).settlementSeconds();
         unbondingSeconds =
             uint64(Bounds.within("unbondingSeconds", config.unbondingSeconds, settled, MOST_UNBONDING_SECONDS));
     }
@@ -61,17 +72,17 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
 
     /// @inheritdoc IBondedOperators
     function join(string calldata endpoint) external nonReentrant {
+        IGuardian(guardian).requireOpen();
         Member storage m = _members[msg.sender];
         if (m.bond != 0) revert AlreadyBonded(msg.sender);
         if (_set.length() >= most) revert SetFull(_set.length(), most);
         _checkEndpoint(endpoint);
-        m.bond = bond;
-        m.joinedAt = uint64(block.timestamp);
-        m.endpoint = endpoint;
+        (m.bond, m.joinedAt, m.endpoint) = (bond, uint64(block.timestamp), endpoint);
         _set.add(msg.sender);
-        totalBonds += bond;
-        _token.pull(msg.sender, bond);
+        uint256 booked = totalBonds;
+        totalBonds = booked + bond;
         emit Joined(msg.sender, bond, endpoint);
+        _token.pull(msg.sender, bond, booked);
     }
 
     /// @inheritdoc IBondedOperators
@@ -102,6 +113,28 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
         _token.safeTransfer(msg.sender, amount);
     }
 
+    /// @inheritdoc IBondedOperators
+    function slash(address operator, uint256 ppm) external nonReentrant returns (uint256 taken) {
+        if (msg.sender != court) revert NotCourt(msg.sender);
+        Bounds.within("ppm", ppm, 1, WHOLE_PPM);
+        Member storage m = _members[operator];
+        uint256 bonded = m.bond;
+        uint64 releaseAt = m.releaseAt;
+        if (bonded == 0 || (releaseAt != 0 && block.timestamp >= releaseAt)) return 0;
+
+        taken = Math.mulDiv(bonded, ppm, WHOLE_PPM, Math.Rounding.Ceil);
+        if (_set.remove(operator)) releaseAt = uint64(block.timestamp) + unbondingSeconds;
+        if (taken == bonded) {
+            releaseAt = 0;
+            delete _members[operator];
+        } else {
+            (m.bond, m.releaseAt) = ((bonded - taken).toUint128(), releaseAt);
+        }
+        totalBonds -= taken;
+        emit Slashed(operator, taken, bonded - taken, releaseAt);
+        _token.safeTransfer(msg.sender, taken);
+    }
+
     function _checkEndpoint(string calldata endpoint) private pure {
         Bounds.within("endpoint bytes", bytes(endpoint).length, 1, MOST_ENDPOINT_BYTES);
     }
@@ -117,10 +150,24 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
         _requireMember(msg.sender);
         if (commitment == 0) revert ZeroCommitment();
         if (seedCommitment[msg.sender][epoch] != 0) revert SeedAlreadyCommitted(msg.sender, epoch);
-        uint64 start = IEpochLedger(epochLedger).epochStart(epoch);
+        uint64 start = IEpochClock(clock).epochStart(epoch);
         if (block.timestamp >= start) revert EpochBegun(epoch, start, block.timestamp);
         seedCommitment[msg.sender][epoch] = commitment;
         emit SeedCommitted(msg.sender, epoch, commitment);
+    }
+
+    /// @inheritdoc IBondedOperators
+    function commitDays(uint64 epoch, bytes32 commitment) external {
+        _requireMember(msg.sender);
+        if (commitment == 0) revert ZeroCommitment();
+        if (daysCommitment[msg.sender][epoch] != 0) revert DaysAlreadyCommitted(msg.sender, epoch);
+        uint64 from = IEpochClock(clock).epochEnd(epoch);
+        uint64 to = from + IEpochClock(clock).reportDelay() / 2;
+        if (block.timestamp < from || block.timestamp > to) {
+            revert OutsideCommitWindow(epoch, from, to, block.timestamp);
+        }
+        daysCommitment[msg.sender][epoch] = commitment;
+        emit DaysCommitted(msg.sender, epoch, commitment);
     }
 
     /// @inheritdoc IBondedOperators

@@ -7,8 +7,11 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
+import {IEpochClock} from "./interfaces/IEpochClock.sol";
 import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
+import {IGuardian} from "./interfaces/IGuardian.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {Bounds} from "./libraries/Bounds.sol";
 import {ExactToken} from "./libraries/ExactToken.sol";
@@ -19,29 +22,41 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using ExactToken for IERC20;
     using SafeCast for uint256;
-    using SafeCast for int256;
+    using Checkpoints for Checkpoints.Trace160;
 
     uint256 internal constant MOST_THAW_SECONDS = 30 days;
+    uint256 internal constant MOST_SESSION_SECONDS = 90 days;
 
-    /// @dev From this epoch on this cap holds, until the next point.
-    struct CapPoint {
-        uint64 fromEpoch;
-        uint128 cap;
+    /// @dev The first line is one slot and the next two are another: a charge reads both and writes only the first.
+    /// `thawing <= balance` always; `thawedAt` means nothing while nothing thaws. `acted`: deposited for itself.
+    ///
+    /// A cap holds from its epoch until the next point. The two newest points stand here, `last` after `prior` or in the same
+    /// epoch, which voids `prior`; the points before them are in `olderCaps`, none of them later than the epoch that runs.
+    struct Customer {
+        uint120 balance;
+        uint120 thawing;
+        bool listed;
+        bool acted;
+        uint88 lastCap;
+        uint40 lastFrom;
+        uint88 priorCap;
+        uint40 priorFrom;
+        uint64 thawedAt;
+        Checkpoints.Trace160 olderCaps;
     }
 
-    /// @dev `thawing <= balance` always. Cap points have strictly ascending epochs; at most the last lies in the future.
-    struct Customer {
-        uint128 balance;
-        uint128 thawing;
-        uint64 thawedAt;
-        bool listed;
-        CapPoint[] caps;
+    struct Session {
+        address customer;
+        uint64 expiresAt;
+        uint128 mostCap;
     }
 
     IERC20 internal immutable _paymentToken;
     IERC20 internal immutable _stakeToken;
+    address public immutable clock;
     address public immutable epochLedger;
     address public immutable court;
+    address public immutable guardian;
     uint64 public immutable thawSeconds;
 
     uint256 public totalBalances;
@@ -51,6 +66,7 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
 
     mapping(address customer => Customer) internal _customers;
     mapping(address customer => uint256) internal _compensation;
+    mapping(address key => Session) internal _sessions;
     address[] internal _list;
 
     modifier onlyLedger() {
@@ -63,34 +79,45 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         _;
     }
 
+    modifier whenOpen() {
+        IGuardian(guardian).requireOpen();
+        _;
+    }
+
     constructor(
         address paymentToken_,
         address stakeToken_,
+        address clock_,
         address epochLedger_,
         address court_,
+        address guardian_,
         Config memory config
     ) {
-        _paymentToken = IERC20(Bounds.known("paymentToken", paymentToken_));
-        _stakeToken = IERC20(Bounds.known("stakeToken", stakeToken_));
+        _paymentToken = ExactToken.existing("paymentToken", paymentToken_);
+        _stakeToken = ExactToken.existing("stakeToken", stakeToken_);
+        clock = Bounds.known("clock", clock_);
         epochLedger = Bounds.known("epochLedger", epochLedger_);
         court = Bounds.known("court", court_);
+        guardian = Bounds.known("guardian", guardian_);
         Bounds.linked("ledger.escrow", IEpochLedger(epochLedger_).escrow(), address(this));
         Bounds.linked("ledger.paymentToken", IEpochLedger(epochLedger_).paymentToken(), paymentToken_);
+        Bounds.linked("ledger.clock", IEpochLedger(epochLedger_).clock(), clock_);
         // money asked back in the first second of an epoch must still be there when that epoch is charged
-        uint256 charged = uint256(IEpochLedger(epochLedger_).epochSeconds()) + IEpochLedger(epochLedger_).reportDelay();
+        uint256 charged = uint256(IEpochClock(clock_).epochSeconds()) + IEpochClock(clock_).reportDelay();
         thawSeconds = uint64(Bounds.within("thawSeconds", config.thawSeconds, charged + charged / 5, MOST_THAW_SECONDS));
     }
 
     // ------------------------------------------------------------------------------------------------- customers' own
 
     /// @inheritdoc IJobEscrow
-    function deposit(address customer_, uint256 amount) external nonReentrant {
+    function deposit(address customer_, uint256 amount) external whenOpen nonReentrant {
         _deposit(customer_, amount);
     }
 
     /// @inheritdoc IJobEscrow
     function depositWithPermit(address customer_, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
         external
+        whenOpen
         nonReentrant
     {
         // a permit seen in the mempool can be used up by anybody; what counts is the allowance it leaves
@@ -101,31 +128,88 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
     function _deposit(address customer_, uint256 amount) private {
         Bounds.known("customer", customer_);
         if (amount == 0) revert ZeroAmount();
+        if (customer_ == msg.sender) {
+            _customers[customer_].acted = true;
+            _endSession(customer_);
+        }
+        uint256 balanceAfter = _add(customer_, amount);
+        totalBalances += amount;
+        emit Deposited(customer_, msg.sender, amount, balanceAfter);
+        _pullNew(_paymentToken, amount);
+    }
+
+    /// @dev Adds to a customer's balance, and the customer to the list when it is not there.
+    function _add(address customer_, uint256 amount) private returns (uint256 balanceAfter) {
         Customer storage c = _customers[customer_];
         if (!c.listed) {
             c.listed = true;
             _list.push(customer_);
         }
-        uint256 balanceAfter = c.balance + amount;
-        c.balance = balanceAfter.toUint128();
-        totalBalances += amount;
-        _paymentToken.pull(msg.sender, amount);
-        emit Deposited(customer_, msg.sender, amount, balanceAfter);
+        balanceAfter = c.balance + amount;
+        c.balance = balanceAfter.toUint120();
     }
 
     /// @inheritdoc IJobEscrow
     function setCap(uint128 capPerEpoch) external {
-        CapPoint[] storage caps = _customers[msg.sender].caps;
-        uint64 running = IEpochLedger(epochLedger).currentEpoch();
-        uint64 fromEpoch = capPerEpoch >= _capAt(caps, running) ? running : running + 1;
-        uint256 length = caps.length;
-        // a change that waited is overtaken by this one
-        while (length != 0 && caps[length - 1].fromEpoch >= fromEpoch) {
-            caps.pop();
-            --length;
+        _endSession(msg.sender);
+        _setCap(msg.sender, capPerEpoch);
+    }
+
+    /// @inheritdoc IJobEscrow
+    function setCapBySession(uint128 capPerEpoch) external {
+        Session storage s = _sessions[msg.sender];
+        if (block.timestamp >= s.expiresAt) revert NoSession(msg.sender);
+        if (capPerEpoch > s.mostCap) revert CapAboveSession(capPerEpoch, s.mostCap);
+        _setCap(s.customer, capPerEpoch);
+    }
+
+    /// @dev The new cap holds from the running epoch on if it is no less than what was planned for that, else from the
+    /// next one on if it is no less than what was planned for that, else from the one after. Plans only ever fall.
+    function _setCap(address customer_, uint128 capPerEpoch) private {
+        uint88 cap = uint88(Bounds.within("cap", capPerEpoch, 0, type(uint88).max));
+        Customer storage c = _customers[customer_];
+        uint64 running = IEpochClock(clock).currentEpoch();
+        uint40 fromEpoch = uint256(running).toUint40();
+        if (cap < _capAt(c, running)) fromEpoch += cap < _capAt(c, running + 1) ? 2 : 1;
+
+        (uint88 lastCap, uint40 lastFrom, uint40 priorFrom) = (c.lastCap, c.lastFrom, c.priorFrom);
+        if (lastFrom < fromEpoch) {
+            // both points stay: the older of them moves, unless the newer one had voided it
+            if (priorFrom != lastFrom) c.olderCaps.push(priorFrom, c.priorCap);
+            (c.priorCap, c.priorFrom) = (lastCap, lastFrom);
+        } else if (priorFrom >= fromEpoch) {
+            (c.priorCap, c.priorFrom) = (cap, fromEpoch);
         }
-        caps.push(CapPoint({fromEpoch: fromEpoch, cap: capPerEpoch}));
-        emit CapSet(msg.sender, capPerEpoch, fromEpoch);
+        (c.lastCap, c.lastFrom) = (cap, fromEpoch);
+        emit CapSet(customer_, cap, fromEpoch);
+    }
+
+    /// @inheritdoc IJobEscrow
+    function setSession(address key, uint64 expiresAt, uint128 mostCap) external {
+        Bounds.known("key", key);
+        Session storage s = _sessions[key];
+        if (expiresAt == 0) {
+            if (s.customer == address(0) || (msg.sender != s.customer && msg.sender != key)) revert NoSession(key);
+            _endSession(key);
+            return;
+        }
+        uint256 most = block.timestamp + MOST_SESSION_SECONDS;
+        if (expiresAt > most) revert SessionTooLong(expiresAt, most);
+        Bounds.within("expiresAt", expiresAt, block.timestamp + 1, most);
+        if (key == msg.sender) revert KeyTaken(key, key);
+        if (s.customer != msg.sender && block.timestamp < s.expiresAt) revert KeyTaken(key, s.customer);
+        // a mere deposit by somebody else makes nobody a customer here, else it could take anybody's new key
+        Customer storage c = _customers[key];
+        if (c.acted || c.lastCap != 0 || c.lastFrom != 0) revert KeyTaken(key, key);
+        _sessions[key] = Session({customer: msg.sender, expiresAt: expiresAt, mostCap: mostCap});
+        emit SessionSet(msg.sender, key, expiresAt, mostCap);
+    }
+
+    function _endSession(address key) private {
+        address customer_ = _sessions[key].customer;
+        if (customer_ == address(0)) return;
+        delete _sessions[key];
+        emit SessionSet(customer_, key, 0, 0);
     }
 
     /// @inheritdoc IJobEscrow
@@ -134,7 +218,7 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         Customer storage c = _customers[msg.sender];
         uint256 thawing = uint256(c.thawing) + amount;
         if (thawing > c.balance) revert WithdrawalAboveBalance(thawing, c.balance);
-        c.thawing = thawing.toUint128();
+        c.thawing = thawing.toUint120();
         c.thawedAt = uint64(block.timestamp) + thawSeconds;
         emit WithdrawalRequested(msg.sender, amount, thawing, c.thawedAt);
     }
@@ -144,7 +228,7 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         Customer storage c = _customers[msg.sender];
         uint256 thawing = c.thawing;
         if (thawing == 0) revert NothingThawing(msg.sender);
-        (c.thawing, c.thawedAt) = (0, 0);
+        c.thawing = 0;
         emit WithdrawalCancelled(msg.sender, thawing);
     }
 
@@ -154,8 +238,8 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         amount = c.thawing;
         if (amount == 0) revert NothingThawing(msg.sender);
         if (block.timestamp < c.thawedAt) revert StillThawing(c.thawedAt, block.timestamp);
-        (c.thawing, c.thawedAt) = (0, 0);
-        c.balance -= amount.toUint128();
+        c.thawing = 0;
+        c.balance -= amount.toUint120();
         totalBalances -= amount;
         emit Withdrawn(msg.sender, amount, c.balance);
         _paymentToken.safeTransfer(msg.sender, amount);
@@ -171,7 +255,7 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         _stakeToken.safeTransfer(msg.sender, amount);
     }
 
-    // ---------------------------------------------------------------------------------------------- charge and credit
+    // --------------------------------------------------------------------------------------------- the ledger's calls
 
     /// @inheritdoc IJobEscrow
     function charge(uint64 epoch, Charge[] calldata charges)
@@ -192,50 +276,77 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
     }
 
     function _charge(uint64 epoch, address customer_, uint256 amount) private returns (uint256) {
+        if (amount == 0) revert ZeroAmount();
         Customer storage c = _customers[customer_];
-        uint256 cap = _capAt(c.caps, epoch);
+        uint256 cap = _capAt(c, epoch);
         if (amount > cap) revert ChargeAboveCap(customer_, amount, cap);
         (uint256 balance, uint256 thawing) = (c.balance, c.thawing);
         if (amount > balance) revert ChargeAboveBalance(customer_, amount, balance);
         balance -= amount;
-        c.balance = balance.toUint128();
-        c.thawing = Math.min(thawing, balance).toUint128();
+        c.balance = balance.toUint120();
+        if (thawing > balance) c.thawing = balance.toUint120();
         emit Charged(customer_, epoch, amount, balance);
         return amount;
     }
 
     /// @inheritdoc IJobEscrow
-    function credit(Credit[] calldata credits, uint256 fromFund, uint256 slaFundIn) external onlyLedger nonReentrant {
+    function returnCharges(uint64 epoch, Charge[] calldata charges) external onlyLedger nonReentrant {
         uint256 total;
-        for (uint256 i = 0; i < credits.length; ++i) {
-            Customer storage c = _customers[credits[i].customer];
-            uint128 amount = credits[i].amount;
-            c.balance += amount;
+        for (uint256 i = 0; i < charges.length; ++i) {
+            (address customer_, uint256 amount) = (charges[i].customer, charges[i].amount);
+            if (amount == 0) revert ZeroAmount();
             total += amount;
-            emit Credited(credits[i].customer, credits[i].provider, amount, c.balance);
+            emit ChargeReturned(customer_, epoch, amount, _add(customer_, amount));
         }
-        if (fromFund > total) revert CreditsBelowFundPart(total, fromFund);
-        if (fromFund > slaFund + slaFundIn) revert SlaFundShort(slaFund + slaFundIn, fromFund);
         totalBalances += total;
-        _changeSlaFund(slaFundIn.toInt256() - fromFund.toInt256());
-        uint256 due = total - fromFund + slaFundIn;
-        if (due != 0) _paymentToken.pull(msg.sender, due);
+        if (total != 0) _paymentToken.pull(msg.sender, total);
     }
 
     /// @inheritdoc IJobEscrow
-    function fundSla(uint256 amount) external nonReentrant {
+    function credit(Credit[] calldata credits) external onlyLedger nonReentrant {
+        uint256 total;
+        for (uint256 i = 0; i < credits.length; ++i) {
+            (address customer_, uint256 amount) = (credits[i].customer, credits[i].amount);
+            if (amount == 0) revert ZeroAmount();
+            total += amount;
+            emit Credited(customer_, credits[i].provider, amount, _add(customer_, amount));
+        }
+        totalBalances += total;
+        if (total != 0) _paymentToken.pull(msg.sender, total);
+    }
+
+    /// @inheritdoc IJobEscrow
+    function settleFund(uint256 inflow, uint256 outflow) external onlyLedger nonReentrant {
+        uint256 fund = slaFund + inflow;
+        if (outflow > fund) revert SlaFundShort(fund, outflow);
+        slaFund = fund - outflow;
+        if (inflow != 0) {
+            emit SlaFundChanged(inflow.toInt256(), fund);
+            _paymentToken.pull(msg.sender, inflow);
+        }
+        if (outflow != 0) {
+            emit SlaFundChanged(-outflow.toInt256(), fund - outflow);
+            _paymentToken.safeTransfer(msg.sender, outflow);
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------- funds and compensation
+
+    /// @inheritdoc IJobEscrow
+    function fundSla(uint256 amount) external whenOpen nonReentrant {
         if (amount == 0) revert ZeroAmount();
-        _changeSlaFund(amount.toInt256());
-        _paymentToken.pull(msg.sender, amount);
+        slaFund += amount;
+        emit SlaFundChanged(amount.toInt256(), slaFund);
+        _pullNew(_paymentToken, amount);
     }
 
-    function _changeSlaFund(int256 delta) private {
-        if (delta == 0) return;
-        slaFund = (slaFund.toInt256() + delta).toUint256();
-        emit SlaFundChanged(delta, slaFund);
+    /// @inheritdoc IJobEscrow
+    function fundSlaStake(uint256 amount) external nonReentrant {
+        if (amount == 0) revert ZeroAmount();
+        stakeSlaFund += amount;
+        emit StakeSlaFundChanged(amount.toInt256(), stakeSlaFund);
+        _stakeToken.pull(msg.sender, amount);
     }
-
-    // -------------------------------------------------------------------------------------------------- compensation
 
     /// @inheritdoc IJobEscrow
     function compensate(address[] calldata customers_, uint256[] calldata amounts) external onlyCourt nonReentrant {
@@ -251,12 +362,12 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         if (total != 0) _stakeToken.pull(msg.sender, total);
     }
 
-    /// @inheritdoc IJobEscrow
-    function fundSlaStake(uint256 amount) external nonReentrant {
-        if (amount == 0) revert ZeroAmount();
-        stakeSlaFund += amount;
-        emit StakeSlaFundChanged(amount.toInt256(), stakeSlaFund);
-        _stakeToken.pull(msg.sender, amount);
+    /// @dev Pulls new money, already booked, from the caller. What comes from ledger and court is taken even when tokens are short, or
+    /// a refund would be held up by a loss that it does not make larger.
+    function _pullNew(IERC20 token, uint256 amount) private {
+        uint256 booked = totalBalances + slaFund;
+        if (_paymentToken == _stakeToken) booked += totalCompensation + stakeSlaFund;
+        token.pull(msg.sender, amount, booked - amount);
     }
 
     // --------------------------------------------------------------------------------------------------------- views
@@ -272,20 +383,23 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IJobEscrow
+    function sessionOf(address key) external view returns (address customer_, uint64 expiresAt, uint128 mostCap) {
+        Session storage s = _sessions[key];
+        if (block.timestamp < s.expiresAt) return (s.customer, s.expiresAt, s.mostCap);
+    }
+
+    /// @inheritdoc IJobEscrow
     function customer(address customer_) public view returns (CustomerView memory v) {
         Customer storage c = _customers[customer_];
-        uint64 running = IEpochLedger(epochLedger).currentEpoch();
+        uint64 running = IEpochClock(clock).currentEpoch();
         v.balance = c.balance;
         v.thawing = c.thawing;
-        v.thawedAt = c.thawedAt;
-        v.cap = _capAt(c.caps, running);
+        v.thawedAt = c.thawing == 0 ? 0 : c.thawedAt;
+        v.cap = _capAt(c, running);
         v.capNext = v.cap;
         v.compensation = _compensation[customer_];
-        uint256 length = c.caps.length;
-        if (length != 0 && c.caps[length - 1].fromEpoch > running) {
-            v.capNext = c.caps[length - 1].cap;
-            v.capNextFrom = c.caps[length - 1].fromEpoch;
-        }
+        if (c.priorFrom > running) (v.capNext, v.capNextFrom) = (c.priorCap, c.priorFrom);
+        else if (c.lastFrom > running) (v.capNext, v.capNextFrom) = (c.lastCap, c.lastFrom);
     }
 
     /// @inheritdoc IJobEscrow
@@ -315,14 +429,12 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
 
     /// @inheritdoc IJobEscrow
     function capFor(address customer_, uint64 epoch) external view returns (uint128) {
-        return _capAt(_customers[customer_].caps, epoch);
+        return _capAt(_customers[customer_], epoch);
     }
 
-    /// @dev Looks from the newest point backwards: the epochs asked for are recent, and an epoch adds two points at most.
-    function _capAt(CapPoint[] storage caps, uint64 epoch) private view returns (uint128) {
-        for (uint256 i = caps.length; i != 0; --i) {
-            if (caps[i - 1].fromEpoch <= epoch) return caps[i - 1].cap;
-        }
-        return 0;
+    function _capAt(Customer storage c, uint64 epoch) private view returns (uint88) {
+        if (epoch >= c.lastFrom) return c.lastCap;
+        if (epoch >= c.priorFrom) return c.priorCap;
+        return uint88(c.olderCaps.upperLookupRecent(epoch));
     }
 }
