@@ -24,11 +24,16 @@ TARGET = ROOT / "contracts" / "abi"
 NAMES = (
     "Authority",
     "BondedOperators",
+    "ChallengeCourt",
+    "Delegation",
     "DevToken",
+    "EpochClock",
     "EpochLedger",
+    "Guardian",
     "JobEscrow",
     "ProviderStaking",
     "SlashingCourt",
+    "Timelock",
 )
 
 

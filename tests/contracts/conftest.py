@@ -41,7 +41,7 @@ def deployment(deploy_script: ModuleType, built: Any, tmp_path_factory: pytest.T
     """Deploy with the devnet's parameters and let everybody move in; the clock is not open."""
     out = tmp_path_factory.mktemp("deployment") / "devnet.json"
     record = deploy_script.deploy(DEVNET, out, dry_run=False, say=lambda line: None)
-    kinds = deploy_script.CONTRACTS | {"Authority": "Authority", "StakeToken": "DevToken", "PaymentToken": "DevToken"}
+    kinds = deploy_script.CONTRACTS
     contracts = {name: built[kind].at(record["contracts"][name]) for name, kind in kinds.items()}
     market = Market(contracts, record["parameters"])
     market.settle_in()
@@ -70,7 +70,8 @@ def as_court(market: Market) -> Iterator[Any]:
     """Let a test act as the court, which is a contract. What it took is passed on: the court itself keeps nothing."""
     court = accounts.at(market.court.address, force=True)
     yield court
-    market.stake_token.transfer(market.stranger, market.stake_token.balanceOf(court), {"from": court})
+    rest = market.stake_token.balanceOf(court) - market.court.totalBonds() - market.court.totalHarmed()
+    market.stake_token.transfer(market.stranger, rest, {"from": court})
 
 
 @pytest.fixture
@@ -81,3 +82,15 @@ def as_ledger(market: Market) -> Iterator[Any]:
     market.payment_token.mint(ledger, booked, {"from": ledger})
     yield ledger
     market.payment_token.transfer(market.stranger, market.payment_token.balanceOf(ledger) - booked, {"from": ledger})
+
+
+@pytest.fixture
+def as_staking(market: Market) -> Any:
+    """Let a test act as the staking contract."""
+    return accounts.at(market.staking.address, force=True)
+
+
+@pytest.fixture
+def as_challenges(market: Market) -> Any:
+    """Let a test act as the challenge court."""
+    return accounts.at(market.challenges.address, force=True)

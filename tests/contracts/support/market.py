@@ -20,6 +20,8 @@ PLENTY = 10**30
 BURN_ADDRESS = "0x000000000000000000000000000000000000dEaD"
 VERIFIER_KEYS = [keccak(text=f"verifier {i}") for i in range(4)]
 CPU, T4 = 0, 1
+EXECUTED = 4  # ISlashingCourt.Stage
+NO_LEAF = ("0x" + 40 * "0", *(0,) * 10, False)
 
 
 def rpc(method: str, *parameters: Any) -> Any:
@@ -33,19 +35,20 @@ class Market:
     """The contracts of one deployment, and who is who among brownie's accounts."""
 
     def __init__(self, contracts: dict[str, Any], parameters: dict[str, Any]) -> None:
-        self.parameters = parameters
-        self.authority = contracts["Authority"]
+        self.parameters, self.contracts = parameters, contracts
+        self.authority, self.timelock, self.guardian = (contracts[n] for n in ("Authority", "Timelock", "Guardian"))
         self.stake_token, self.payment_token = contracts["StakeToken"], contracts["PaymentToken"]
-        self.ledger, self.staking, self.escrow = (
-            contracts[name] for name in ("EpochLedger", "ProviderStaking", "JobEscrow")
-        )
+        self.clock, self.ledger = contracts["EpochClock"], contracts["EpochLedger"]
+        self.staking, self.delegation = contracts["ProviderStaking"], contracts["Delegation"]
+        self.escrow = contracts["JobEscrow"]
         self.verifiers, self.gateways = contracts["Verifiers"], contracts["Gateways"]
-        self.court = contracts["SlashingCourt"]
-        self.admin = accounts[0]  # deployer, administrator and treasury
+        self.court, self.challenges = contracts["SlashingCourt"], contracts["ChallengeCourt"]
+        self.admin = accounts[0]  # deployer and treasury; holds every role
         self.stranger = accounts[1]
         self.alice, self.bob = accounts[2], accounts[3]  # customers
         self.small, self.large = accounts[4], accounts[5]  # providers
         self.fresh = accounts[6]  # holds tokens, did nothing yet
+        self.dora, self.egon = accounts[7], accounts[8]  # to delegate; did nothing yet
         self.verifier_accounts = [accounts.add(key) for key in VERIFIER_KEYS]
         self.last_report: Report | None = None
 
@@ -61,6 +64,8 @@ class Market:
             self.small,
             self.large,
             self.fresh,
+            self.dora,
+            self.egon,
             *self.verifier_accounts,
         ]
 
@@ -69,7 +74,14 @@ class Market:
         for person in self.people():
             self.stake_token.mint(person, PLENTY, {"from": person})
             self.payment_token.mint(person, PLENTY, {"from": person})
-            for spender in (self.staking, self.verifiers, self.gateways, self.escrow):
+            for spender in (
+                self.staking,
+                self.delegation,
+                self.verifiers,
+                self.gateways,
+                self.escrow,
+                self.court,
+            ):
                 self.stake_token.approve(spender, PLENTY, {"from": person})
             for spender in (self.escrow, self.ledger):
                 self.payment_token.approve(spender, PLENTY, {"from": person})
@@ -107,7 +119,7 @@ class Market:
         """Let epoch 0 begin with the block in which the clock is opened."""
         genesis = self.now() + 5
         self.next_block_at(genesis)
-        self.ledger.open(genesis, {"from": self.admin})
+        self.clock.open(genesis, {"from": self.admin})
 
     def wait(self, seconds: int) -> None:
         """Let time pass and mine a block at its end."""
@@ -121,7 +133,7 @@ class Market:
 
     def end_of(self, epoch: int) -> None:
         """Wait until the report of an epoch may be submitted."""
-        self.wait_until(self.ledger.epochEnd(epoch) + self.ledger.reportDelay())
+        self.wait_until(self.clock.epochEnd(epoch) + self.clock.reportDelay())
 
     # ------------------------------------------------------------------------------------------------------ reports
 
@@ -143,50 +155,95 @@ class Market:
         return reports.signatures(*self.ground, report, [VERIFIER_KEYS[i] for i in signers])
 
     def submit(self, report: Report, signers: Sequence[int] = (0, 1)) -> Any:
-        """Wait for the epoch's end and submit its report; checks that only the charges and the incentive moved."""
+        """Wait for the epoch's end and submit the signed part; checks that only incentive and pools were reserved."""
         self.end_of(report.epoch)
-        ledger_before = self.payment_token.balanceOf(self.ledger)
-        escrow_before = self.payment_token.balanceOf(self.escrow)
+        held = self._payment_tokens()
         books_before = self.ledger.books().dict()
-        tx = self.ledger.submit(reports.plain(report), self.sign(report, signers), {"from": self.stranger})
-        totals = report.totals
-        assert self.payment_token.balanceOf(self.ledger) == ledger_before + totals.charged
-        assert self.payment_token.balanceOf(self.escrow) == escrow_before - totals.charged
-        books = self.ledger.books().dict()
-        assert books["pending"] == books_before["pending"] + totals.charged + totals.incentive
-        assert books["incentiveFund"] == books_before["incentiveFund"] - totals.incentive
-        assert (books["fees"], books["incentives"], books["owed"]) == (
-            books_before["fees"],
-            books_before["incentives"],
-            books_before["owed"],
-        )
+        signed = reports.signed(*self.ground, report)
+        tx = self.ledger.submit(signed, self.sign(report, signers), {"from": self.stranger})
+        reserved = report.totals.incentive + report.totals.pools
+        assert self._payment_tokens() == held
+        assert self.ledger.books().dict() == books_before | {
+            "pending": books_before["pending"] + reserved,
+            "incentiveFund": books_before["incentiveFund"] - reserved,
+        }
         self.last_report = report
+        return tx
+
+    def complete(self, report: Report) -> Any:
+        """Bring in all leaves and charges of a submitted report; checks that only the charges moved."""
+        ledger_before, escrow_before = self._payment_tokens()
+        pending = self.ledger.books()["pending"]
+        tx = None
+        for number, packed in enumerate(reports.packed(report)):
+            roots = reports.chunk_roots(*self.ground, report)
+            tx = self.ledger.publishLeaves(report.epoch, roots, number, packed, {"from": self.stranger})
+        for number, chunk in enumerate(reports.chunks(report.charges)):
+            tx = self.ledger.takeCharges(
+                report.epoch,
+                reports.movements(report),
+                number,
+                [reports.plain(each) for each in chunk],
+                {"from": self.stranger},
+            )
+        charged = report.totals.charged
+        assert self._payment_tokens() == (ledger_before + charged, escrow_before - charged)
+        assert self.ledger.books()["pending"] == pending + charged
+        assert self.ledger.record(report.epoch)["completedAt"] != 0
         return tx
 
     def activate(self, report: Report) -> Any:
         """Wait out the activation delay and activate; checks what became of what was pending."""
         self.wait_until(self.ledger.record(report.epoch)["activatesAt"])
-        fund_before, balances_before = self.escrow.slaFund(), self.escrow.totalBalances()
+        fund_before = self.escrow.slaFund()
         books_before = self.ledger.books().dict()
-        tx = self.ledger.activate(*self.movements(report), {"from": self.stranger})
-        totals, books = report.totals, self.ledger.books().dict()
+        tx = self.ledger.activate(*self.activation(report), {"from": self.stranger})
+        totals = report.totals
         assert self.escrow.slaFund() == fund_before + totals.sla_fund_in - totals.credits_from_fund
-        assert self.escrow.totalBalances() == balances_before + totals.credits
-        assert books["pending"] == books_before["pending"] - totals.charged - totals.incentive
-        assert books["fees"] == books_before["fees"] + totals.provider_fees
-        assert books["incentives"] == books_before["incentives"] + totals.incentive
-        assert books["owed"] == books_before["owed"] + totals.verifier_fees + totals.treasury
+        assert self.ledger.books().dict() == books_before | {
+            "pending": books_before["pending"] - totals.charged - totals.incentive - totals.pools,
+            "credits": books_before["credits"] + totals.credits,
+            "pools": books_before["pools"] + totals.pools,
+            "fees": books_before["fees"] + totals.provider_fees,
+            "incentives": books_before["incentives"] + totals.incentive,
+            "owed": books_before["owed"] + totals.verifier_fees + totals.treasury,
+        }
         return tx
 
-    def movements(self, report: Report) -> tuple[int, list[Any], list[Any]]:
+    def push(self, report: Report) -> None:
+        """Push all credits and pools of an activated report; checks that they arrived."""
+        balances, rewards = self.escrow.totalBalances(), self.delegation.totalRewards()
+        movements = reports.movements(report)
+        for number, chunk in enumerate(reports.chunks(report.credits)):
+            plain = [reports.plain(each) for each in chunk]
+            self.ledger.pushCredits(report.epoch, movements, number, plain, {"from": self.stranger})
+        for number, chunk in enumerate(reports.chunks(report.pools)):
+            plain = [reports.plain(each) for each in chunk]
+            self.ledger.pushPools(report.epoch, movements, number, plain, {"from": self.stranger})
+        assert self.escrow.totalBalances() == balances + report.totals.credits
+        assert self.delegation.totalRewards() == rewards + report.totals.pools
+
+    def activation(self, report: Report) -> tuple[int, Any, list[Any]]:
         """Return the arguments of `activate`."""
-        return report.epoch, [reports.plain(c) for c in report.credits], [reports.plain(p) for p in report.payees]
+        return report.epoch, reports.movements(report), [reports.plain(p) for p in report.payees]
+
+    def _payment_tokens(self) -> tuple[int, int]:
+        """Return the payment tokens of ledger and escrow."""
+        balance = self.payment_token.balanceOf
+        return balance(self.ledger), balance(self.escrow)
 
     def settle(self, leaves: Sequence[Leaf] = (), **parts: Any) -> Report:
-        """Submit and activate the next report; returns it."""
+        """Take the next report through all of its steps; returns it."""
+        report = self.submitted(leaves, **parts)
+        self.activate(report)
+        self.push(report)
+        return report
+
+    def submitted(self, leaves: Sequence[Leaf] = (), **parts: Any) -> Report:
+        """Submit and complete the next report, so that its activation delay runs; returns it."""
         report = self.next_report(leaves, **parts)
         self.submit(report)
-        self.activate(report)
+        self.complete(report)
         return report
 
     def proof(self, report: Report, provider: Any) -> tuple[Leaf, list[bytes]]:
@@ -199,12 +256,61 @@ class Market:
         leaf, proof = self.proof(report, provider)
         return reports.plain(leaf), report.epoch, proof
 
-    def slash_arguments(
-        self, report: Report, provider: Any, customers: Sequence[Any] = (), weights: Sequence[int] = ()
-    ) -> tuple[Any, ...]:
+    def slash_arguments(self, report: Report, provider: Any) -> tuple[Any, ...]:
         """Return the arguments of `propose`."""
         leaf, proof = self.proof(report, provider)
-        return report.epoch, reports.plain(leaf), proof, [str(c) for c in customers], list(weights)
+        return report.epoch, reports.plain(leaf), proof
+
+    def signers(self, numbers: Sequence[int] = (0, 1)) -> list[str]:
+        """Return the addresses of some verifiers, ascending, as `Record.signers` hashes them."""
+        return sorted((self.verifier_accounts[i].address for i in numbers), key=lambda address: int(address, 16))
+
+    def target(self, report: Report, provider: Any, signers: Sequence[int] = (0, 1)) -> tuple[Any, ...]:
+        """Return an `IChallengeCourt.Target`."""
+        leaf, proof = self.proof(report, provider)
+        return report.epoch, reports.plain(leaf), proof, self.signers(signers)
+
+    def risk(self, provider: Any, newest: Report | None = None, closed: Report | None = None) -> tuple[Any, ...]:
+        """Return a `FeesAtRisk`: the provider's leaf in the newest report and in a closed one, if given."""
+        shown = [(NO_LEAF, []) if r is None else self._shown(r, provider) for r in (newest, closed)]
+        return *shown[0], 0 if closed is None else closed.epoch, *shown[1]
+
+    def _shown(self, report: Report, provider: Any) -> tuple[Any, list[bytes]]:
+        leaf, proof = self.proof(report, provider)
+        return reports.plain(leaf), proof
+
+    # ------------------------------------------------------------------------------------------------------- slashes
+
+    def propose(self, report: Report, provider: Any, proposer: Any = None) -> int:
+        """Open a slash from a leaf; checks the bond; returns its id."""
+        proposer = proposer or self.stranger
+        held, bonds = self.stake_token.balanceOf(proposer), self.court.totalBonds()
+        tx = self.court.propose(*self.slash_arguments(report, provider), {"from": proposer})
+        slash_id = int(tx.return_value)
+        bond = self.court.slash(slash_id)["bond"]
+        assert self.court.slashOf(provider, report.epoch) == slash_id
+        assert self.stake_token.balanceOf(proposer) == held - bond and self.court.totalBonds() == bonds + bond
+        return slash_id
+
+    def execute(self, slash_id: int) -> Any:
+        """Wait out the challenge window and carry a slash out; checks where what was taken went and the bond."""
+        before = self.court.slash(slash_id)
+        self.wait_until(before["executableAt"])
+        burned, fund = self.stake_token.balanceOf(BURN_ADDRESS), self.escrow.stakeSlaFund()
+        bonds, harmed = self.court.totalBonds(), self.court.totalHarmed()
+        tx = self.court.execute(slash_id, {"from": self.stranger})
+        slash = self.court.slash(slash_id)
+        assert slash["stage"] == EXECUTED and slash["taken"] <= slash["amount"]
+        assert self.court.totalHarmed() == harmed + slash["harmedPart"]
+        gone = self.stake_token.balanceOf(BURN_ADDRESS) - burned + self.escrow.stakeSlaFund() - fund
+        assert gone == slash["taken"] - slash["harmedPart"]
+        assert self.court.totalBonds() == bonds - before["bond"]
+        return tx
+
+    def pause(self, seconds: int = 3600) -> None:
+        """Pause the market; checks that it is."""
+        self.guardian.pause(seconds, {"from": self.admin})
+        assert self.guardian.paused() and self.guardian.pausedUntil() == self.now() + seconds
 
     # -------------------------------------------------------------------------------------------------------- books
 
@@ -216,8 +322,15 @@ class Market:
         assert stake(self.verifiers) == self.verifiers.totalBonds()
         assert stake(self.gateways) == self.gateways.totalBonds()
         assert stake(escrow) == escrow.totalCompensation() + escrow.stakeSlaFund()
-        assert stake(self.court) == 0
+        delegation = self.delegation
+        assert stake(delegation) == (
+            delegation.totalDelegated() + delegation.totalUnbonding() + delegation.totalMatured()
+        )
+        assert stake(self.court) == self.court.totalBonds() + self.court.totalHarmed()
+        for keeps_nothing in (self.clock, self.ledger, self.challenges, self.guardian, self.timelock, self.authority):
+            assert stake(keeps_nothing) == 0
         assert pay(escrow) == escrow.totalBalances() + escrow.slaFund()
+        assert pay(delegation) == delegation.totalRewards()
         assert pay(self.ledger) == sum(self.ledger.books())
         addresses, views = escrow.customers(0, 100)
         assert sum(view[0] for view in views) == escrow.totalBalances()
