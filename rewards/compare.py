@@ -13,7 +13,7 @@ from rewards.types import ChainInputs, Difference
 # Order of a report's fields from cause to effect: amounts before the digests that cover them.
 _REPORT_ORDER = (
     "epoch", "previous", "checkpoint_block", "checkpoint_hash", "rules",
-    "leaves", "charges", "credits", "payees", "totals", "state", "evidence",
+    "measurements", "leaves", "charges", "credits", "pools", "payees", "harms", "totals", "state", "evidence",
 )  # fmt: skip
 _KEYS = ("provider", "operator", "customer", "verifier")
 

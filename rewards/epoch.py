@@ -52,7 +52,7 @@ def canonical(inputs: EpochInputs) -> EpochInputs:
         verifiers=tuple(sorted(inputs.verifiers, key=lambda record: record.operator)),
         gateways=tuple(sorted(inputs.gateways, key=lambda record: record.operator)),
         customers=tuple(sorted(inputs.customers, key=lambda record: record.customer)),
-        maintenance=tuple(sorted(inputs.maintenance)),
+        maintenance=tuple(sorted(inputs.maintenance, key=lambda pair: pair[0])),
         probe_days=tuple(sorted(inputs.probe_days, key=_day_key)),
         canary_days=tuple(sorted(inputs.canary_days, key=_day_key)),
         seeds=tuple(sorted(inputs.seeds, key=lambda reveal: reveal.verifier)),
@@ -153,11 +153,6 @@ def tally(inputs: EpochInputs) -> dict[str, Work]:
 def unit_atto(decimals: int) -> int:
     """Return how many atto one unit of the payment token is: 10^12 for six decimals."""
     return int(10 ** (18 - decimals))
-
-
-def maintenance_masks(inputs: EpochInputs) -> dict[str, int]:
-    """Return the declared maintenance per provider as one integer each."""
-    return {provider: join_words(words) for provider, words in inputs.maintenance}
 
 
 def records(inputs: EpochInputs) -> dict[str, ProviderRecord]:

@@ -21,7 +21,7 @@ from rewards.gather import chain_part
 from rewards.state import read_state, state_bytes
 from rewards.types import Attempt, ChainInputs, EpochInputs, SeedReveal, SignedCanaryDay, SignedProbeDay
 
-VERSION = 1
+VERSION = 2
 FILES = ("inputs.json", "attempts.jsonl", "attestations.jsonl", "state.json", "report.json")
 _MANIFEST_MOST = 1 << 16
 _FILE_MOST = 1 << 36

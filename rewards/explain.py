@@ -30,10 +30,15 @@ class Explained:
     fees: int
     availability: int
     work_incentive: int
+    stake: int
+    delegated: int
+    commission_ppm: int
+    pool: int
     median_ppm: int
     outage: Outage
     level: int
     strikes: int
+    standing: int
 
 
 def provider_lines(one: Explained) -> list[Line]:
@@ -68,21 +73,29 @@ def provider_lines(one: Explained) -> list[Line]:
             charged_atto=work.charge_atto, gross=one.gross, part=one.part, credited=one.credited, fees=one.fees,
         ),
         _line(
-            one.provider, "incentive = availability + work",
+            one.provider, "incentive = availability + work - delegators' part",
             multiplier_ppm=multiplier_ppm(measured.uptime_ppm) if measured.measured else 0,
-            availability=one.availability, work=one.work_incentive,
+            availability=one.availability, work=one.work_incentive, to_delegators=one.pool,
+            incentive=one.availability + one.work_incentive - one.pool,
         ),
     ]  # fmt: skip
     if one.credit_rate_ppm:
         lines.append(
             _line(one.provider, "credit: below the service level", rate_ppm=one.credit_rate_ppm, from_fees=one.credited)
         )
-    if one.level or one.outage.standing_slots:
+    if one.delegated:
+        lines.append(
+            _line(
+                one.provider, "delegators' part = by stake, less commission",
+                stake=one.stake, delegated=one.delegated, commission_ppm=one.commission_ppm, to_delegators=one.pool,
+            )
+        )  # fmt: skip
+    if one.level or one.outage.standing_slots or one.standing:
         lines.append(
             _line(
                 one.provider, "penalty = worse of uptime level and outage level",
                 median_ppm=one.median_ppm, outage_slots=one.outage.longest_slots, slash_level=one.level,
-                strikes=one.strikes,
+                strikes=one.strikes, standing=one.standing,
             )
         )  # fmt: skip
     return lines

@@ -2,7 +2,7 @@
 
 The work part is at most 80 % of what the protocol took in the epoch, so whoever deals with himself to earn incentives
 always loses: for each unit paid in fees he gets back less than the protocol keeps. What is not shared out stays in
-the fund.
+the fund. Those who staked behind a provider share in its incentive in proportion, less its commission.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rewards.measurement import PPM
+
 AVAILABILITY_PERCENT = 40
 WORK_OF_TAKE_PERCENT = 80
 STAKE_DIVISOR = 10
+DELEGATION_TIMES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,29 @@ def incentives(
     return result
 
 
+def backing(stake: int, delegated: int) -> int:
+    """Return how much of what is delegated counts behind a stake: at most sixteen times the stake.
+
+    A slash may leave more than that behind a provider: stake 100, delegated 2,000 → 1,600 count.
+    """
+    return min(delegated, DELEGATION_TIMES * stake)
+
+
 def stake_cap(stake: int, stake_rate: int, stake_decimals: int) -> int:
-    """Return the most a stake may earn for work in one epoch: a tenth of its worth in payment units."""
+    """Return the most a stake may earn for work in one epoch: a tenth of its worth in payment units.
+
+    `stake`: own and what counts of the delegated. 200 + 600 tokens of 18 decimals at 1,000,000 units each → 80,000,000.
+    """
     return int(stake * stake_rate // (STAKE_DIVISOR * 10**stake_decimals))
+
+
+def delegators_part(incentive: int, stake: int, delegated: int, commission_ppm: int) -> int:
+    """Return what a provider's delegators get of its incentive, rounded down; the provider keeps the rest.
+
+    Incentive 1,000, stake 200, delegated 600, commission 10 %: 1000·600·900000 // (800·10^6) = 675, the provider keeps
+    325. Nothing where nothing counts.
+    """
+    counted = backing(stake, delegated)
+    if not counted:
+        return 0
+    return incentive * counted * (PPM - commission_ppm) // ((stake + counted) * PPM)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.messages import ProbeDay
-from contracts.types import UNMEASURED_BUCKET, ProviderRecord, ProviderStatus, Timing
+from contracts.types import UNMEASURED_BUCKET, ProviderRecord, ProviderStatus, SixWords, Timing, Window
 from rewards.errors import BadProbe
 
 PPM = 1_000_000
@@ -25,15 +25,13 @@ BUCKETS = len(BUCKET_UPPER_MS) + 1
 COUNTER_MOST = 0xFFFF
 VOID_SHARE_PPM = 300_000
 
-Words = tuple[int, int, int, int, int, int]
-
 
 def join_words(words: Sequence[int]) -> int:
     """Return six 256-bit words as one integer, slot s at bit s."""
     return sum(word << (WORD_BITS * index) for index, word in enumerate(words))
 
 
-def split_words(mask: int) -> Words:
+def split_words(mask: int) -> SixWords:
     """Return an integer of at most 1,536 bits as the six words of a ProbeDay."""
     low = (1 << WORD_BITS) - 1
     a, b, c, d, e, f = ((mask >> (WORD_BITS * index)) & low for index in range(WORDS))
@@ -212,14 +210,29 @@ def is_active(record: ProviderRecord) -> bool:
     return record.status == ProviderStatus.ACTIVE and record.stake >= record.required_stake
 
 
+def before_mask(timing: Timing, epoch: int, time: int) -> int:
+    """Return the slots of the epoch that begin before a unix time.
+
+    Slots of 60 s, 61 s after the start of the epoch: slots 0 and 1 began before, so 0b11.
+    """
+    begun = -((timing.epoch_start(epoch) - time) // timing.slot_s)
+    return int((1 << min(max(begun, 0), timing.slots_per_epoch)) - 1)
+
+
 def registered_mask(timing: Timing, epoch: int, registered_at: int) -> int:
     """Return the slots of the epoch that begin at or after the registration."""
-    slots = timing.slots_per_epoch
-    first = -((timing.genesis - registered_at) // timing.slot_s) - epoch * slots
-    if first >= slots:
-        return 0
-    full = (1 << slots) - 1
-    return full if first <= 0 else full >> first << first
+    return ((1 << timing.slots_per_epoch) - 1) & ~before_mask(timing, epoch, registered_at)
+
+
+def maintenance_mask(timing: Timing, epoch: int, windows: Iterable[Window]) -> int:
+    """Return the slots of the epoch that begin inside a declared window; its last second is no longer inside.
+
+    Slots of 60 s, a window from second 60 to 180 of the epoch: slots 1 and 2, so 0b110.
+    """
+    mask = 0
+    for window in windows:
+        mask |= before_mask(timing, epoch, window.ends_at) & ~before_mask(timing, epoch, window.starts_at)
+    return mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What missing the service level costs: quality multiplier, SLA credit rate, slash level, outage runs and strikes.
+"""What missing the service level costs: multiplier, SLA credit rate, slash level, outage runs, strikes and standing.
 
 Every rule is a function of integers; who guards whom (the median, void slots) is written at the function that applies
 it. Shares are in ppm.
@@ -16,6 +16,9 @@ LEVEL_STEPS = ((500_000, 4), (900_000, 3), (950_000, 2), (980_000, 1))
 OUTAGE_STEPS_S = ((120 * 3600, 6), (48 * 3600, 5))
 GUARD_PPM = 30_000
 STRIKE_WINDOW_EPOCHS = 6
+PROBATION_STRIKES = 3
+PROBATION_LEVEL = 5
+LOWEST_STANDING = 2
 
 
 def multiplier_ppm(uptime_ppm: int) -> int:
@@ -103,6 +106,19 @@ def strikes_after(strike_epochs: tuple[int, ...], epoch: int, level: int) -> tup
     """
     kept = tuple(past for past in strike_epochs if past > epoch - STRIKE_WINDOW_EPOCHS)
     return (*kept, epoch) if level else kept
+
+
+def standing_after(before: int, strikes: int, level: int, measured: bool) -> int:
+    """Return the standing (routing weight: 0 whole, 1 half, 2 a quarter) at the end of an epoch of this slash level.
+
+    `strikes` counts those in the window, this epoch's included. The lowest standing comes with the third strike, with
+    any strike during probation, and with an outage; each measured epoch without a strike lifts it by one step. Strikes
+    in epochs 2, 3 and 5 and none after: standing 2 after epoch 5, 1 after 6, 0 after 7, though three still count.
+    """
+    if level:
+        fallen = strikes >= PROBATION_STRIKES or before > 0 or level >= PROBATION_LEVEL
+        return LOWEST_STANDING if fallen else 0
+    return before - 1 if measured and before else before
 
 
 def share_ppm(amount: int, ppm: int) -> int:

@@ -15,6 +15,7 @@ CODE_FILES = (
     "epoch.py",
     "fees.py",
     "incentive.py",
+    "measured.py",
     "measurement.py",
     "penalty.py",
     "score.py",

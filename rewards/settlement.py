@@ -1,7 +1,8 @@
 """Settle an epoch: from inputs that anybody can gather to a report that anybody can recompute.
 
 `settle` is a pure function of integers (docs/protocol.md, section 5). It measures, scores, splits the money, credits
-the customers, shares out incentives, counts strikes, and puts a leaf, a closing state and explanation lines together.
+the customers, shares out incentives between providers and their delegators, counts strikes, and puts a leaf, a closing
+state and explanation lines together.
 Each step is a function of its own module; this one holds their order.
 """
 
@@ -9,30 +10,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.leaves import harmed_digest
-from contracts.types import Harmed, Leaf, Report, Totals
-from rewards.epoch import Work, check_inputs, maintenance_masks, records, tally, unit_atto
+from contracts.leaves import harm_root
+from contracts.measured import measured_root
+from contracts.types import Harm, Harmed, Leaf, Pool, Report, Totals
+from rewards.epoch import Work, check_inputs, records, tally, unit_atto
 from rewards.explain import Explained, customer_lines, provider_lines
 from rewards.fees import Credits, Parts, bill, credit, divide
-from rewards.incentive import Incentives, incentives, stake_cap
-from rewards.measurement import (
-    NO_COUNTS,
-    PPM,
-    Measured,
-    combine,
-    is_active,
-    join_words,
-    majority_down,
-    on_duty,
-    registered_mask,
-    unpack_histogram,
-    void_slots,
+from rewards.incentive import Incentives, backing, delegators_part, incentives, stake_cap
+from rewards.measured import measure
+from rewards.measurement import PPM, Measured, is_active
+from rewards.penalty import (
+    Outage,
+    credit_rate_ppm,
+    multiplier_ppm,
+    outage,
+    standing_after,
+    strikes_after,
+    uptime_level,
 )
-from rewards.penalty import Outage, credit_rate_ppm, multiplier_ppm, outage, strikes_after, uptime_level
 from rewards.rules import rules_version
 from rewards.score import Memory, Observed, latency_ppm, lower_median, medians, step
 from rewards.state import state_digest
-from rewards.types import EpochInputs, EpochState, ProviderState, Settlement, SignedProbeDay
+from rewards.types import EpochInputs, EpochState, ProviderState, Settlement
+
+HARM_LEVEL = 2
+"""Least slash level that takes something from a provider, so that its customers may be compensated."""
 
 
 def settle(inputs: EpochInputs) -> Settlement:
@@ -43,7 +45,8 @@ def settle(inputs: EpochInputs) -> Settlement:
     """
     check_inputs(inputs)
     work = tally(inputs)
-    measured = measure(inputs, work)
+    market = measure(inputs, work)
+    measured = market.of
     canaries = _canaries(inputs)
     observed = {name: observe(inputs, measured[name], work[name], canaries.get(name, (0, 0))) for name in work}
     scored = _score(inputs, observed)
@@ -59,16 +62,19 @@ def settle(inputs: EpochInputs) -> Settlement:
     penalties = _penalties(inputs, measured)
 
     before = {state.provider: state for state in inputs.opening.providers}
-    leaves, states, harmed, lines = [], [], [], []
+    leaves, states, harmed, pools, lines = [], [], [], [], []
     for record in inputs.providers:
         name = record.provider
         penalty, (memory, components) = penalties[name], scored[name]
         past = before.get(name)
         fees = parts.provider[name] - credits.from_fees.get(name, 0)
-        incentive = shares.availability.get(name, 0) + shares.work.get(name, 0)
-        opened = _harmed(name, work[name], unit)
-        if opened.customers:
-            harmed.append(opened)
+        whole = shares.availability.get(name, 0) + shares.work.get(name, 0)
+        pool = delegators_part(whole, record.stake, record.delegated, record.commission_ppm)
+        incentive = whole - pool
+        if pool:
+            pools.append(Pool(name, pool))
+        if penalty.level >= HARM_LEVEL and work[name].paid_by:
+            harmed.append(_harmed(name, work[name], unit))
         state = ProviderState(
             provider=name,
             cumulative_fees=(past.cumulative_fees if past else 0) + fees,
@@ -77,6 +83,7 @@ def settle(inputs: EpochInputs) -> Settlement:
             observations=memory.weights,
             score_ppm=memory.score_ppm,
             strike_epochs=penalty.strike_epochs,
+            standing=penalty.standing,
             down_run_slots=penalty.outage.standing_slots,
             active=is_active(record),
             signer=record.signer,
@@ -88,13 +95,14 @@ def settle(inputs: EpochInputs) -> Settlement:
                 cumulative_fees=state.cumulative_fees,
                 cumulative_incentive=state.cumulative_incentive,
                 uptime_ppm=measured[name].uptime_ppm,
-                ttft_p95_bucket=measured[name].ttft_p95_bucket,
                 success_ppm=observed[name].values[1],
                 verification_ppm=observed[name].values[3],
                 score_ppm=memory.score_ppm,
+                ttft_p95_bucket=measured[name].ttft_p95_bucket,
                 strikes=len(penalty.strike_epochs),
+                standing=penalty.standing,
                 slash_level=penalty.level,
-                harmed=harmed_digest(opened.customers, opened.weights) if opened.customers else bytes(32),
+                measured=measured[name].measured,
             )
         )
         lines += provider_lines(
@@ -113,14 +121,19 @@ def settle(inputs: EpochInputs) -> Settlement:
                 fees=fees,
                 availability=shares.availability.get(name, 0),
                 work_incentive=shares.work.get(name, 0),
+                stake=record.stake,
+                delegated=backing(record.stake, record.delegated),
+                commission_ppm=record.commission_ppm,
+                pool=pool,
                 median_ppm=penalty.median_ppm,
                 outage=penalty.outage,
                 level=penalty.level,
                 strikes=len(penalty.strike_epochs),
+                standing=penalty.standing,
             )
         )
     lines += customer_lines(bills, credits)
-    totals = _totals(bills.total, parts, credits, shares)
+    totals = _totals(bills.total, parts, credits, shares, sum(pool.amount for pool in pools))
     closing = EpochState(inputs.epoch, tuple(states), bills.carries, fund - credits.from_fund, bytes(32))
     report = Report(
         epoch=inputs.epoch,
@@ -132,39 +145,14 @@ def settle(inputs: EpochInputs) -> Settlement:
         checkpoint_hash=inputs.checkpoint.hash,
         totals=totals,
         leaves=tuple(leaves),
+        measurements=measured_root(inputs.chain_id, inputs.epoch_ledger, inputs.epoch, market.leaves),
         charges=bills.charges,
         credits=credits.credits,
+        pools=tuple(pools),
         payees=parts.payees,
+        harms=tuple(Harm(one.provider, harm_root(one)) for one in harmed),
     )
-    return Settlement(report, closing, tuple(harmed), tuple(lines))
-
-
-def measure(inputs: EpochInputs, work: dict[str, Work]) -> dict[str, Measured]:
-    """Combine the ProbeDays of all verifiers into one measurement per provider (docs/protocol.md, section 5.1)."""
-    slots = inputs.timing.slots_per_epoch
-    days: dict[str, list[SignedProbeDay]] = {}
-    for signed in inputs.probe_days:
-        days.setdefault(signed.day.provider, []).append(signed)
-    maintenance = maintenance_masks(inputs)
-    was_active = {state.provider for state in inputs.opening.providers if state.active}
-    duty: dict[str, int] = {}
-    down: dict[str, int] = {}
-    counts: dict[str, tuple[int, ...]] = {}
-    for record in inputs.providers:
-        name = record.provider
-        mask = registered_mask(inputs.timing, inputs.epoch, record.registered_at) & ~maintenance.get(name, 0)
-        duty[name] = mask if on_duty(record, name in was_active) else 0
-        attested = days.get(name, ())
-        if len(attested) >= inputs.quorum:
-            down[name] = duty[name] & majority_down([join_words(one.day.up) for one in attested], slots)
-            histograms = [unpack_histogram(one.day.histogram) for one in attested]
-            counts[name] = tuple(map(sum, zip(*histograms, strict=True)))
-    void = void_slots(duty, down, slots)
-    result = {}
-    for name, mask in duty.items():
-        served, summed = work[name].served_slots, counts.get(name, NO_COUNTS)
-        result[name] = combine(mask, down.get(name, 0), void, served, summed, enough=name in down)
-    return result
+    return Settlement(report, closing, tuple(harmed), market.leaves, tuple(lines))
 
 
 def observe(inputs: EpochInputs, measured: Measured, work: Work, canaries: tuple[int, int]) -> Observed:
@@ -213,7 +201,8 @@ def _incentives(
         asked, passed = canaries.get(name, (0, 0))
         if measured[name].measured and passed == asked:
             weights[name] = record.weight * multiplier_ppm(measured[name].uptime_ppm)
-        caps[name] = stake_cap(record.stake, inputs.rules.stake_rate, inputs.stake_decimals)
+        stake = record.stake + backing(record.stake, record.delegated)
+        caps[name] = stake_cap(stake, inputs.rules.stake_rate, inputs.stake_decimals)
     budget = min(inputs.rules.incentive_per_epoch, inputs.incentive_fund)
     return incentives(budget, weights, parts.gross, caps, total - sum(parts.provider.values()))
 
@@ -224,6 +213,7 @@ class _Penalty:
     outage: Outage
     level: int
     strike_epochs: tuple[int, ...]
+    standing: int
 
 
 def _penalties(inputs: EpochInputs, measured: dict[str, Measured]) -> dict[str, _Penalty]:
@@ -237,7 +227,8 @@ def _penalties(inputs: EpochInputs, measured: dict[str, Measured]) -> dict[str, 
         run = outage(one.down, one.counted, timing.slots_per_epoch, timing.slot_s, past.down_run_slots if past else 0)
         level = max(run.level, uptime_level(one.uptime_ppm, median))
         strikes = strikes_after(past.strike_epochs if past else (), inputs.epoch, level)
-        result[name] = _Penalty(median, run, level, strikes)
+        standing = standing_after(past.standing if past else 0, len(strikes), level, one.measured)
+        result[name] = _Penalty(median, run, level, strikes, standing)
     return result
 
 
@@ -246,7 +237,7 @@ def _harmed(provider: str, work: Work, unit: int) -> Harmed:
     return Harmed(provider, customers, tuple(-(-work.paid_by[one] // unit) for one in customers))
 
 
-def _totals(charged: int, parts: Parts, credits: Credits, shares: Incentives) -> Totals:
+def _totals(charged: int, parts: Parts, credits: Credits, shares: Incentives, pools: int) -> Totals:
     totals = Totals(
         charged=charged,
         provider_fees=sum(parts.provider.values()) - sum(credits.from_fees.values()),
@@ -255,7 +246,8 @@ def _totals(charged: int, parts: Parts, credits: Credits, shares: Incentives) ->
         sla_fund_in=parts.sla_fund_in,
         credits=credits.total,
         credits_from_fund=credits.from_fund,
-        incentive=shares.total(),
+        incentive=shares.total() - pools,
+        pools=pools,
     )
     assert totals.charged + totals.credits_from_fund == (
         totals.provider_fees + totals.verifier_fees + totals.treasury + totals.sla_fund_in + totals.credits

@@ -22,6 +22,7 @@ from contracts.types import (
     ProviderStatus,
     RulesRecord,
     Timing,
+    Window,
 )
 from rewards.epoch import canonical
 from rewards.measurement import pack_histogram, split_words
@@ -93,6 +94,8 @@ class Network:
                 registered_at=self.genesis - 3600,
                 stake=STAKE,
                 required_stake=STAKE,
+                delegated=0,
+                commission_ppm=0,
             )
         self.provider_names = sorted(self.records)
 
@@ -200,10 +203,9 @@ class Network:
         opening: EpochState = GENESIS,
         balance: int = 10**12,
         cap: int = 10**12,
-        maintenance: Mapping[str, Iterable[int]] | None = None,
+        maintenance: Mapping[str, Sequence[Window]] | None = None,
     ) -> EpochInputs:
         """Put an epoch together; without `probe_days` all verifiers saw everybody up all the time."""
-        masks = {name: sum(1 << slot for slot in slots) for name, slots in (maintenance or {}).items()}
         return canonical(
             EpochInputs(
                 epoch=epoch,
@@ -223,7 +225,7 @@ class Network:
                 ),
                 gateways=(OperatorRecord(self.gateway.address, "http://127.0.0.1:2", 5_000 * 10**18, True),),
                 customers=tuple(CustomerRecord(name, balance, 0, cap) for name in self.customer_names),
-                maintenance=tuple((name, split_words(mask)) for name, mask in masks.items()),
+                maintenance=tuple((name, tuple(windows)) for name, windows in (maintenance or {}).items()),
                 probe_days=tuple(self.probe_days(epoch) if probe_days is None else probe_days),
                 canary_days=tuple(canary_days),
                 seeds=self.seeds(epoch),
@@ -231,6 +233,11 @@ class Network:
                 opening=opening,
             )
         )
+
+    def window(self, epoch: int, first: int, end: int) -> Window:
+        """Return the window over slots `first` to `end` (not included) of an epoch."""
+        start = self.timing.epoch_start(epoch)
+        return Window(start + first * self.slot_s, start + end * self.slot_s)
 
     def change(self, provider: str, **changes: object) -> None:
         """Replace fields of one provider's record, like `status` or `stake`."""

@@ -12,11 +12,13 @@ from contracts.types import (
     Checkpoint,
     CustomerRecord,
     Harmed,
+    MeasuredLeaf,
     OperatorRecord,
     ProviderRecord,
     Report,
     RulesRecord,
     Timing,
+    Window,
 )
 
 
@@ -71,7 +73,8 @@ class ProviderState:
 
     `smoothed` (means in ppm) and `observations` (weights in thousandths of an observation) are defined in
     `rewards.score`, components in the order uptime, success, latency, verification, rating. `strike_epochs` lists the
-    epochs of the strikes still counted; `down_run_slots` is the length of the outage in progress at the epoch's end.
+    epochs of the strikes still counted, `standing` is what `rewards.penalty.standing_after` makes of them;
+    `down_run_slots` is the length of the outage in progress at the epoch's end.
     `active`: it could be matched at the epoch's checkpoint (`rewards.measurement.on_duty`). `signer`: its hot key then,
     which may have signed receipts of the next epoch before it was replaced.
     """
@@ -83,6 +86,7 @@ class ProviderState:
     observations: tuple[int, int, int, int, int]
     score_ppm: int
     strike_epochs: tuple[int, ...]
+    standing: int
     down_run_slots: int
     active: bool
     signer: str
@@ -119,7 +123,7 @@ class EpochInputs:
 
     `chain_id`, `epoch_ledger`: the signing domain. `decimals`, `stake_decimals`: of the payment and the stake token.
     `incentive_fund`: payment units available for incentives. `sla_fund` in `opening` is the fund after the previous
-    report. `maintenance`: per provider a six-word mask of declared slots (1 = excluded).
+    report. `maintenance`: what each provider declared that touches the epoch.
     """
 
     epoch: int
@@ -136,7 +140,7 @@ class EpochInputs:
     verifiers: tuple[OperatorRecord, ...]
     gateways: tuple[OperatorRecord, ...]
     customers: tuple[CustomerRecord, ...]
-    maintenance: tuple[tuple[str, tuple[int, int, int, int, int, int]], ...]
+    maintenance: tuple[tuple[str, tuple[Window, ...]], ...]
     probe_days: tuple[SignedProbeDay, ...]
     canary_days: tuple[SignedCanaryDay, ...]
     seeds: tuple[SeedReveal, ...]
@@ -157,12 +161,14 @@ class Line:
 class Settlement:
     """What an epoch comes to.
 
-    `report.evidence` is zero until the bundle is written; `harmed` opens the leaves' digests.
+    `report.evidence` is zero until the bundle is written. `harmed` opens `report.harms`, `measured` opens
+    `report.measurements`: one for each harm or leaf, in the same order.
     """
 
     report: Report
     closing: EpochState
     harmed: tuple[Harmed, ...]
+    measured: tuple[MeasuredLeaf, ...]
     lines: tuple[Line, ...]
 
 
@@ -199,7 +205,7 @@ class ChainInputs:
     verifiers: tuple[OperatorRecord, ...]
     gateways: tuple[OperatorRecord, ...]
     customers: tuple[CustomerRecord, ...]
-    maintenance: tuple[tuple[str, tuple[int, int, int, int, int, int]], ...]
+    maintenance: tuple[tuple[str, tuple[Window, ...]], ...]
     previous: bytes
 
 

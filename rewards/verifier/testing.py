@@ -167,4 +167,6 @@ def record(provider: Signer, endpoint: str) -> ProviderRecord:
         registered_at=0,
         stake=200,
         required_stake=200,
+        delegated=0,
+        commission_ppm=0,
     )
