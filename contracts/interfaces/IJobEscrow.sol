@@ -130,7 +130,7 @@ interface IJobEscrow {
     /// @notice Sets how much may be charged to the caller per epoch. Zero, the beginning, permits nothing. Never paused.
     /// @dev Requires at most 2^88 - 1. A raise holds for the running epoch and later. A lowering holds from the epoch after the next, because work
     /// may be under way and gateways must come to know of it; it never changes what may be charged for epochs that have begun. Where a lowering waits
-    /// already, both rules hold for each epoch by itself: with 100 now and 50 from epoch 7 on, 70 set in epoch 6 is a raise for epoch 7 and a lowering for none.
+    /// already, both rules hold for each epoch by itself: with 100 now and 50 from epoch 7 on, 70 set in epoch 6 holds from epoch 7 on.
     /// Ends a session in which the caller is the key.
     function setCap(uint128 capPerEpoch) external;
 

@@ -1,32 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {DevToken} from "../DevToken.sol";
+
+/// @notice Whom a token tells of its transfers.
+interface ITransferWatcher {
+    function onTransfer(address from, address to, uint256 amount) external;
+}
 
 /// @title ReentrantToken
-/// @notice A token that tells its receiver, as some in circulation do, with a receiver that calls back; tests show that
-/// no second payment comes of it.
-contract ReentrantToken is ERC20 {
-    address public caller;
-    bytes public callback;
-    bytes public answer;
+/// @notice A token with the hooks of ERC-777, on the way out and on the way in, and worse: whoever watches it is called in the middle of everybody's
+/// transfers. Tests show that no second payment comes of it.
+contract ReentrantToken is DevToken {
+    ITransferWatcher public watcher;
 
-    constructor() ERC20("Reentrant", "RE") {}
+    constructor(string memory name_, string memory symbol_, uint8 decimals_) DevToken(name_, symbol_, decimals_) {}
 
-    function mint(address to, uint256 amount) external {
-        _mint(to, amount);
-    }
-
-    /// @notice At the next transfers that `from_` makes, call it back with `data` and keep what it answers.
-    function arm(address from_, bytes calldata data) external {
-        (caller, callback) = (from_, data);
+    /// @notice Calls `watcher_` before and after every transfer; zero calls nobody.
+    function watch(ITransferWatcher watcher_) external {
+        watcher = watcher_;
     }
 
     function _update(address from, address to, uint256 amount) internal override {
+        bool told = address(watcher) != address(0) && from != address(0) && to != address(0);
+        if (told) watcher.onTransfer(from, to, amount);
         super._update(from, to, amount);
-        if (from != caller || from == address(0)) return;
-        // whether the second entry is refused is what the tests read from the answer
-        // forge-lint: disable-next-line(unchecked-call)
-        (, answer) = from.call(callback);
+        if (told) watcher.onTransfer(from, to, amount);
     }
 }
