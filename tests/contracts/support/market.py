@@ -332,7 +332,7 @@ class Market:
         assert pay(escrow) == escrow.totalBalances() + escrow.slaFund()
         assert pay(delegation) == delegation.totalRewards()
         assert pay(self.ledger) == sum(self.ledger.books())
-        addresses, views = escrow.customers(0, 100)
+        addresses, views = escrow.customers(0, escrow.customerCount())
         assert sum(view[0] for view in views) == escrow.totalBalances()
         assert all(view[1] <= view[0] for view in views), "nobody has more thawing than balance"
         assert len(addresses) == escrow.customerCount()
