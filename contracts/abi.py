@@ -24,17 +24,22 @@ ARTIFACTS: Mapping[str, str] = {
 """Names in a deployment whose artifact is called otherwise."""
 
 DEPLOYED = (
+    "Authority",
+    "Timelock",
+    "Guardian",
     "StakeToken",
     "PaymentToken",
-    "Authority",
+    "EpochClock",
     "EpochLedger",
     "ProviderStaking",
+    "Delegation",
     "JobEscrow",
     "Verifiers",
     "Gateways",
     "SlashingCourt",
+    "ChallengeCourt",
 )
-"""Every name in a whole deployment."""
+"""Every name in a whole deployment, in the order of deployment."""
 
 
 @dataclass(frozen=True, slots=True)

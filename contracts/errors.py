@@ -121,6 +121,14 @@ class ReportMissing(ContractsError):
         super().__init__(f"there is no report of epoch {epoch} on the chain yet")
 
 
+class ReportIncomplete(ContractsError):
+    """Leaves of this epoch's report are not on the chain yet: wait until it is complete, or is cancelled."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        super().__init__(f"the report of epoch {epoch} is on the chain without all its leaves: try again when they are")
+
+
 class HistoryDamaged(ContractsError):
     """The events of the chain do not add up to what the contract keeps: the RPC endpoint withholds or alters logs."""
 

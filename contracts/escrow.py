@@ -6,7 +6,7 @@ from contracts.binding import Contract, Reader
 from contracts.calls import Call, View
 from contracts.deployment import Deployment
 from contracts.types import Checkpoint, CustomerRecord
-from contracts.views import CustomerView, EscrowFunds
+from contracts.views import CustomerView, EscrowFunds, SessionView
 
 
 class Escrow(Contract):
@@ -48,6 +48,15 @@ class Escrow(Contract):
         """Return what may be charged to a customer for an epoch."""
         return await self.number(at, "capFor", address, epoch)
 
+    async def session_of(self, key: str, at: Checkpoint) -> SessionView | None:
+        """Return whose session key an address is; None for nobody's, or after it expired."""
+        found = await self.read(self.session_view(key), at)
+        return found if found.expires_at else None
+
+    def session_view(self, key: str) -> View[SessionView]:
+        """Return the read behind `session_of`, to be put in a batch; all zero for nobody's."""
+        return self.view("sessionOf", key, to=lambda *found: SessionView(key, *found))
+
     async def funds(self, at: Checkpoint) -> EscrowFunds:
         """Return the books."""
         names = ("totalBalances", "slaFund", "totalCompensation", "stakeSlaFund")
@@ -68,8 +77,16 @@ class Escrow(Contract):
         return self.call("depositWithPermit", customer, amount, deadline, v, r, s)
 
     def set_cap(self, cap_per_epoch: int) -> Call:
-        """Set what may be charged to the sender per epoch."""
+        """Set what may be charged to the sender per epoch: a raise at once, a cut from the epoch after the next."""
         return self.call("setCap", cap_per_epoch)
+
+    def set_session(self, key: str, expires_at: int, most_cap: int) -> Call:
+        """Let a key act for the sender until a time, with caps up to `most_cap`; `expires_at` 0 ends that at once."""
+        return self.call("setSession", key, expires_at, most_cap)
+
+    def set_cap_by_session(self, cap_per_epoch: int) -> Call:
+        """Set what may be charged per epoch to the customer whose session key the sender is."""
+        return self.call("setCapBySession", cap_per_epoch)
 
     def request_withdrawal(self, amount: int) -> Call:
         """Move more of the sender's balance into the thaw; restarts it."""

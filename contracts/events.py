@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -15,7 +15,7 @@ from contracts.deployment import Deployment
 from contracts.errors import HistoryDamaged, RpcRefused
 from contracts.event_types import Event, Position
 from contracts.signing import keccak
-from contracts.types import Charge, Credit, Leaf, Payee, RulesRecord, Totals
+from contracts.types import Harm, LimitsRecord, Payee, Pool, RulesRecord, Totals
 
 E = TypeVar("E", bound=Event)
 
@@ -25,10 +25,10 @@ TOKENS = ("StakeToken", "PaymentToken")
 # arrays and structs become the records of contracts.types
 _RECORDS: Mapping[str, Callable[[Any], Any]] = {
     "rules": lambda raw: RulesRecord(*raw),
+    "limits": lambda raw: LimitsRecord(*raw),
     "totals": lambda raw: Totals(*raw),
-    "leaves": lambda raws: tuple(Leaf(*raw) for raw in raws),
-    "charges": lambda raws: tuple(Charge(*raw) for raw in raws),
-    "credits": lambda raws: tuple(Credit(*raw) for raw in raws),
+    "harms": lambda raws: tuple(Harm(*raw) for raw in raws),
+    "pools": lambda raws: tuple(Pool(*raw) for raw in raws),
     "payees": lambda raws: tuple(Payee(*raw) for raw in raws),
     "signers": tuple,
 }
@@ -58,11 +58,24 @@ async def fetch(
     `names`: contracts by their names in the deployment; all but the tokens if not given. `kinds`: only these events.
     A range that a node refuses is halved, down to one block; then its RpcRefused is raised.
     """
+    parts = [part async for part in sweep(source, from_block, to_block, names=names, kinds=kinds, chunk=chunk)]
+    return [event for part in parts for event in part]
+
+
+async def sweep(
+    source: LogSource,
+    from_block: int,
+    to_block: int,
+    *,
+    names: Sequence[str] | None = None,
+    kinds: Sequence[type[Event]] | None = None,
+    chunk: int = 2_000,
+) -> AsyncIterator[list[Event]]:
+    """Yield the same events as `fetch`, range by range, for a caller that may have enough before the end."""
     deployment = source.deployment
     wanted = [name for name in deployment.contracts if name not in TOKENS] if names is None else list(names)
     addresses = [deployment.address(name) for name in wanted]
     topics = [["0x" + topic_of(kind).hex() for kind in kinds]] if kinds else []
-    found: list[Event] = []
     start = from_block
     while start <= to_block:
         end = min(start + chunk - 1, to_block)
@@ -73,9 +86,9 @@ async def fetch(
                 raise
             chunk = max(1, chunk // 2)
             continue
-        found += [event for log in logs if (event := decode_log(deployment, log)) is not None]
+        found = [event for log in logs if (event := decode_log(deployment, log)) is not None]
+        yield sorted(found, key=lambda event: (event.at.block_number, event.at.log_index))
         start = end + 1
-    return sorted(found, key=lambda event: (event.at.block_number, event.at.log_index))
 
 
 def decode_log(deployment: Deployment, log: Mapping[str, Any]) -> Event | None:

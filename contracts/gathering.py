@@ -10,15 +10,14 @@ import asyncio
 from dataclasses import dataclass
 
 from contracts.chain import Chain
+from contracts.clock import Clock
 from contracts.epochs import Epochs
 from contracts.errors import ReportMissing
 from contracts.escrow import Escrow
 from contracts.operators import Operators
 from contracts.staking import Staking
 from contracts.tokens import Token
-from contracts.types import Checkpoint, CustomerRecord, OperatorRecord, ProviderRecord, RulesRecord, Timing
-
-SixWords = tuple[int, int, int, int, int, int]
+from contracts.types import Checkpoint, CustomerRecord, OperatorRecord, ProviderRecord, RulesRecord, Timing, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,8 @@ class ChainFacts:
     """An epoch as the chain has it at a checkpoint; all addresses ascend.
 
     `previous`: struct hash of the report before, zero for epoch 0. `commitments`: what each verifier committed for the
-    epoch, zero for nothing. `maintenance` is empty while providers cannot declare any.
+    epoch, zero for nothing. `maintenance`: of the providers that declared any, the windows that overlap the epoch,
+    oldest first.
     """
 
     epoch: int
@@ -43,14 +43,15 @@ class ChainFacts:
     verifiers: tuple[OperatorRecord, ...]
     gateways: tuple[OperatorRecord, ...]
     customers: tuple[CustomerRecord, ...]
-    maintenance: tuple[tuple[str, SixWords], ...]
+    maintenance: tuple[tuple[str, tuple[Window, ...]], ...]
     previous: bytes
     commitments: dict[str, bytes]
 
 
 async def gather_facts(chain: Chain, epoch: int, at: Checkpoint) -> ChainFacts:
     """Read an epoch's facts at a checkpoint; raises ReportMissing when the report before it is not on the chain yet."""
-    epochs, verifiers, gateways = Epochs(chain), Operators(chain, "Verifiers"), Operators(chain, "Gateways")
+    epochs, clock, staking = Epochs(chain), Clock(chain), Staking(chain)
+    verifiers, gateways = Operators(chain, "Verifiers"), Operators(chain, "Gateways")
     previous = bytes(32)
     if epoch > 0:
         before = await epochs.record(epoch - 1, at)
@@ -59,14 +60,17 @@ async def gather_facts(chain: Chain, epoch: int, at: Checkpoint) -> ChainFacts:
         previous = before.struct_hash
     members = await verifiers.members(at)
     timing, rules, fund, quorum = await asyncio.gather(
-        epochs.timing(at), epochs.rules(epoch, at), epochs.incentive_fund(at), verifiers.quorum(at)
+        clock.timing(at), clock.rules(epoch, at), epochs.incentive_fund(at), verifiers.quorum(at)
     )
     providers, customers, others = await asyncio.gather(
-        Staking(chain).providers(at), Escrow(chain).records(epoch, at), gateways.members(at)
+        staking.providers(at, epoch), Escrow(chain).records(epoch, at), gateways.members(at)
     )
     decimals, stake_decimals = await asyncio.gather(
         Token(chain, "PaymentToken").decimals(at), Token(chain, "StakeToken").decimals(at)
     )
+    names = [one.provider for one in providers]
+    start, end = timing.epoch_start(epoch), timing.epoch_end(epoch)
+    declared = await chain.read_many([staking.maintenance_view(name, start, end) for name in names], at)
     return ChainFacts(
         epoch=epoch,
         chain_id=chain.chain_id,
@@ -82,7 +86,7 @@ async def gather_facts(chain: Chain, epoch: int, at: Checkpoint) -> ChainFacts:
         verifiers=members,
         gateways=others,
         customers=customers,
-        maintenance=(),
+        maintenance=tuple((name, windows) for name, windows in zip(names, declared, strict=True) if windows),
         previous=previous,
         commitments=await verifiers.seed_commitments([one.operator for one in members], epoch, at),
     )

@@ -1,165 +1,146 @@
-"""Read back from the chain's events what epochs came to: reports as submitted, and everything that moved money.
-
-Whatever is read is held against what the contract keeps: the leaves against the root, the whole report against the
-struct hash that the verifiers signed, so a node that alters a log is found out.
-"""
+"""Read back from the chain's events what epochs came to: reports as signed, and everything that moved money."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from contracts import leaves
 from contracts.chain import Chain
 from contracts.epochs import Epochs
 from contracts.errors import HistoryDamaged, ReportMissing
 from contracts.event_types import (
+    ChallengeSustained,
+    ChargeReturned,
     Claimed,
     Compensated,
     Credited,
     Event,
-    MovementsPublished,
     OwedClaimed,
-    Position,
+    PoolsPushed,
+    Refunded,
     ReportActivated,
-    ReportSigned,
+    ReportCancelled,
+    ReportCompleted,
     ReportSubmitted,
+    SlashCancelled,
+    SlashContested,
     SlashCut,
     SlashExecuted,
     SlashProposed,
+    SlashRuled,
+    VerifierSlashed,
 )
-from contracts.events import decode_log, fetch, of_type, topic_of
-from contracts.types import Checkpoint, Report
+from contracts.events import fetch, of_type, sweep
+from contracts.published import REPORT_PARTS, SOURCES, PublishedReport, ReportEvents
+from contracts.types import Checkpoint
 from contracts.views import EpochRecord
 
-R = TypeVar("R", ReportSubmitted, ReportSigned, MovementsPublished)
+__all__ = ["History", "PublishedReport", "read_history", "read_report"]
 
-
-@dataclass(frozen=True, slots=True)
-class PublishedReport:
-    """A report as it stands on the chain, with who signed it, what the contract keeps of it, and its transaction."""
-
-    report: Report
-    signers: tuple[str, ...]
-    record: EpochRecord
-    submitted: Position
+_MONEY: tuple[type[Event], ...] = (
+    *REPORT_PARTS,
+    ReportCompleted,
+    ReportCancelled,
+    Refunded,
+    ChargeReturned,
+    Claimed,
+    OwedClaimed,
+    SlashProposed,
+    SlashCut,
+    SlashContested,
+    SlashRuled,
+    SlashCancelled,
+    SlashExecuted,
+    Compensated,
+    VerifierSlashed,
+    ChallengeSustained,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What moved money up to a block, each list in chain order."""
+    """What moved money up to a block, each list in chain order; `reports` are those that were not cancelled."""
 
     reports: tuple[PublishedReport, ...]
     activations: tuple[ReportActivated, ...]
+    cancellations: tuple[ReportCancelled, ...]
+    refunds: tuple[Refunded, ...]
+    returned: tuple[ChargeReturned, ...]
     claims: tuple[Claimed, ...]
     owed_claims: tuple[OwedClaimed, ...]
     credits: tuple[Credited, ...]
+    pools: tuple[PoolsPushed, ...]
     proposals: tuple[SlashProposed, ...]
     cuts: tuple[SlashCut, ...]
+    contests: tuple[SlashContested, ...]
+    rulings: tuple[SlashRuled, ...]
+    dropped: tuple[SlashCancelled, ...]
     slashes: tuple[SlashExecuted, ...]
     compensations: tuple[Compensated, ...]
-
-
-_REPORT_PARTS: tuple[type[Event], ...] = (ReportSubmitted, ReportSigned, MovementsPublished)
-_MONEY: tuple[type[Event], ...] = (
-    *_REPORT_PARTS,
-    ReportActivated,
-    Claimed,
-    OwedClaimed,
-    Credited,
-    SlashProposed,
-    SlashCut,
-    SlashExecuted,
-    Compensated,
-)
+    verifier_slashes: tuple[VerifierSlashed, ...]
+    challenges: tuple[ChallengeSustained, ...]
 
 
 async def read_report(chain: Chain, epoch: int, at: Checkpoint) -> PublishedReport:
     """Return an epoch's report from its events; raises ReportMissing, or HistoryDamaged if they do not add up."""
-    records = await Epochs(chain).records(max(0, epoch - 1), epoch, at)
-    record = records[-1]
+    epochs = Epochs(chain)
+    record, progress = await chain.read_many([epochs.record_view(epoch), epochs.report_progress_view(epoch)], at)
     if record is None:
         raise ReportMissing(epoch)
-    first, last = await _blocks_of(chain, record, at)
-    topic = "0x" + epoch.to_bytes(32).hex()
-    ledger = [chain.deployment.address("EpochLedger")]
-    kinds = ["0x" + topic_of(kind).hex() for kind in _REPORT_PARTS]
-    logs = await chain.logs(first, last, ledger, [kinds, topic])
-    events = [event for log in logs if (event := decode_log(chain.deployment, log)) is not None]
-    before = records[0] if epoch else None
-    return _publish(chain, epoch, record, before, events)
+    first = await _first_block_of(chain, record)
+    found: list[Event] = []
+    async for part in sweep(chain, first, at.number, names=SOURCES, kinds=REPORT_PARTS):
+        found += part
+        if ReportEvents(found).enough(epoch, record, progress):
+            break
+    return ReportEvents(found).publish(chain.deployment.domain(), epoch, record, progress)
 
 
 async def read_history(chain: Chain, at: Checkpoint, from_block: int | None = None) -> History:
     """Return all reports, claims, credits and slashes from a block (the deployment's first) up to a checkpoint."""
     start = chain.deployment.block if from_block is None else from_block
     events = await fetch(chain, start, at.number, kinds=_MONEY)
-    epochs = [event.epoch for event in of_type(events, ReportSubmitted)]
-    reports: list[PublishedReport] = []
-    if epochs:
-        first = max(0, epochs[0] - 1)
-        records = dict(
-            zip(range(first, epochs[-1] + 1), await Epochs(chain).records(first, epochs[-1], at), strict=True)
-        )
-        for epoch in epochs:
-            record = records[epoch]
-            if record is None:
-                raise HistoryDamaged(f"there is an event of a report of epoch {epoch}, and no such report")
-            reports.append(_publish(chain, epoch, record, records.get(epoch - 1), events))
     return History(
-        reports=tuple(reports),
+        reports=await _reports(chain, events, at),
         activations=tuple(of_type(events, ReportActivated)),
+        cancellations=tuple(of_type(events, ReportCancelled)),
+        refunds=tuple(of_type(events, Refunded)),
+        returned=tuple(of_type(events, ChargeReturned)),
         claims=tuple(of_type(events, Claimed)),
         owed_claims=tuple(of_type(events, OwedClaimed)),
         credits=tuple(of_type(events, Credited)),
+        pools=tuple(of_type(events, PoolsPushed)),
         proposals=tuple(of_type(events, SlashProposed)),
         cuts=tuple(of_type(events, SlashCut)),
+        contests=tuple(of_type(events, SlashContested)),
+        rulings=tuple(of_type(events, SlashRuled)),
+        dropped=tuple(of_type(events, SlashCancelled)),
         slashes=tuple(of_type(events, SlashExecuted)),
         compensations=tuple(of_type(events, Compensated)),
+        verifier_slashes=tuple(of_type(events, VerifierSlashed)),
+        challenges=tuple(of_type(events, ChallengeSustained)),
     )
 
 
-def _publish(
-    chain: Chain, epoch: int, record: EpochRecord, before: EpochRecord | None, events: list[Event]
-) -> PublishedReport:
-    submitted = _one(of_type(events, ReportSubmitted), epoch)
-    signed = _one(of_type(events, ReportSigned), epoch)
-    moved = _one(of_type(events, MovementsPublished), epoch)
-    report = Report(
-        epoch=epoch,
-        previous=bytes(32) if before is None else before.struct_hash,
-        evidence=submitted.evidence,
-        state=submitted.state,
-        rules=submitted.rules,
-        checkpoint_block=signed.checkpoint_block,
-        checkpoint_hash=signed.checkpoint_hash,
-        totals=submitted.totals,
-        leaves=submitted.leaves,
-        charges=moved.charges,
-        credits=moved.credits,
-        payees=moved.payees,
+async def _reports(chain: Chain, events: list[Event], at: Checkpoint) -> tuple[PublishedReport, ...]:
+    submitted = of_type(events, ReportSubmitted)
+    wanted = sorted({one.epoch for one in submitted})
+    epochs = Epochs(chain)
+    records = await chain.read_many([epochs.record_view(epoch) for epoch in wanted], at)
+    progresses = await chain.read_many([epochs.report_progress_view(epoch) for epoch in wanted], at)
+    accounted = {one.digest for one in of_type(events, ReportCancelled)}
+    accounted |= {record.digest for record in records if record is not None}
+    for one in submitted:
+        if one.digest not in accounted:
+            raise HistoryDamaged(f"there is an event of a report of epoch {one.epoch}, and no such report")
+    found = ReportEvents(events)
+    return tuple(
+        found.publish(chain.deployment.domain(), epoch, record, progress)
+        for epoch, record, progress in zip(wanted, records, progresses, strict=True)
+        if record is not None
     )
-    message = leaves.report_digest(report, chain.deployment.domain())
-    if message.leaves != record.root:
-        raise HistoryDamaged(f"the leaves of epoch {epoch} in the events do not hash to the root on the chain")
-    if message.struct_hash() != record.struct_hash:
-        raise HistoryDamaged(f"the events of epoch {epoch} are not the report that the verifiers signed")
-    return PublishedReport(report, signed.signers, record, submitted.at)
 
 
-def _one(found: Sequence[R], epoch: int) -> R:
-    for event in found:
-        if event.epoch == epoch:
-            return event
-    raise HistoryDamaged(f"an event of the report of epoch {epoch} is missing: ask another RPC endpoint")
-
-
-async def _blocks_of(chain: Chain, record: EpochRecord, at: Checkpoint) -> tuple[int, int]:
-    """Return the first and last block of the time at which a report was submitted, which the contract keeps."""
-    least = chain.deployment.block
-    before = await chain.block_at(record.submitted_at - 1, least)
-    last = await chain.block_at(record.submitted_at, least)
-    if last is None:
-        raise HistoryDamaged("the chain has no block of the time at which the report was submitted")
-    return (least if before is None else before.number + 1), min(last.number, at.number)
+async def _first_block_of(chain: Chain, record: EpochRecord) -> int:
+    """Return the first block of the time at which a report was submitted, which the contract keeps."""
+    before = await chain.block_at(record.submitted_at - 1, chain.deployment.block)
+    return chain.deployment.block if before is None else before.number + 1

@@ -26,7 +26,7 @@ _WORD = 32
 
 T = TypeVar("T")
 
-# ---------------------------------------------------------------------------------------------------------------- leaves
+# --------------------------------------------------------------------------------------------------------------- leaves
 
 
 def pack(leaf: Leaf) -> bytes:
@@ -76,6 +76,13 @@ def unpack(packed: bytes) -> Leaf:
     return leaf
 
 
+def unpack_all(packed: bytes) -> tuple[Leaf, ...]:
+    """Return the leaves of a chunk as published, in order; raises MalformedLeaf."""
+    if len(packed) % LEAF_BYTES:
+        raise MalformedLeaf(f"{len(packed)} bytes are no whole number of packed leaves")
+    return tuple(unpack(packed[start : start + LEAF_BYTES]) for start in range(0, len(packed), LEAF_BYTES))
+
+
 def leaf_hash(chain_id: int, epoch_ledger: str, epoch: int, leaf: Leaf) -> bytes:
     """Return the doubly hashed leaf, bound to one chain, one ledger and one epoch."""
     return packed_hash(chain_id, epoch_ledger, epoch, pack(leaf))
@@ -95,7 +102,7 @@ def leaf_hashes(chain_id: int, epoch_ledger: str, report: Report) -> list[bytes]
     return [keccak(keccak(prefix + pack(leaf))) for leaf in report.leaves]
 
 
-# ------------------------------------------------------------------------------------------------------------------ tree
+# ----------------------------------------------------------------------------------------------------------------- tree
 
 
 def root(hashes: Sequence[bytes]) -> bytes:
@@ -138,11 +145,11 @@ def chunks(items: Sequence[T], size: int = CHUNK) -> list[tuple[T, ...]]:
 
 
 def chunk_roots(hashes: Sequence[bytes]) -> list[bytes]:
-    """Return the root of every chunk of leaves. A chunk is a whole subtree, so the root over these is the root of all."""
+    """Return the root of every chunk of leaves; a chunk is a whole subtree, so the root over these is that of all."""
     return [root(one) for one in chunks(hashes)]
 
 
-# ------------------------------------------------------------------------------------------------------------- movements
+# ------------------------------------------------------------------------------------------------------------ movements
 
 
 def movements(report: Report) -> Movements:
@@ -210,7 +217,7 @@ def totals_hash(totals: Totals) -> bytes:
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ harm pages
+# ----------------------------------------------------------------------------------------------------------- harm pages
 
 
 def harm_pages(harmed: Harmed) -> tuple[HarmPage, ...]:
@@ -256,7 +263,7 @@ def page_proof(harmed: Harmed, index: int) -> tuple[bytes, ...]:
     return proof([page_hash(page) for page in harm_pages(harmed)], index)
 
 
-# ---------------------------------------------------------------------------------------------------------------- digest
+# --------------------------------------------------------------------------------------------------------------- digest
 
 
 def report_digest(report: Report, domain: Domain) -> ReportDigest:

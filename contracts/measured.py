@@ -1,7 +1,8 @@
 """Hash what was measured about each provider, as `ChallengeCourt` does (docs/protocol.md, section 4).
 
-A report commits to this by its root `measurements`: one measured leaf per leaf of the report, in the same order, in a tree
-of the same shape (`contracts.leaves`). Whoever challenges a report shows the measured leaf and its proof. No web3 here.
+A report commits to this by its root `measurements`: one measured leaf per leaf of the report, in the same order, in a
+tree of the same shape (`contracts.leaves`). Whoever challenges a report shows the measured leaf and its proof. No web3
+here.
 """
 
 from __future__ import annotations

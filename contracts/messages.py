@@ -73,6 +73,11 @@ class Message:
         inner = cls.TYPE[cls.TYPE.index("(") + 1 : -1]
         cls._layout = tuple((kind, name, _snake(name)) for kind, name in (part.split(" ") for part in inner.split(",")))
 
+    @classmethod
+    def attributes(cls) -> tuple[str, ...]:
+        """Return the names of the fields in the order of the EIP-712 type."""
+        return tuple(attribute for _, _, attribute in cls._layout)
+
     def struct_hash(self) -> bytes:
         """Return keccak256(typeHash ‖ encoded fields)."""
         return keccak(

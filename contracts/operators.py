@@ -53,9 +53,12 @@ class Operators(Contract):
         return (await self.seed_commitments([address], epoch, at))[address]
 
     async def seed_commitments(self, addresses: Sequence[str], epoch: int, at: Checkpoint) -> dict[str, bytes]:
-        """Return what each operator committed for an epoch; 32 zero bytes for nothing."""
-        views: list[View[bytes]] = [self.view("seedCommitment", one, epoch, to=same) for one in addresses]
-        return dict(zip(addresses, await self.read_many(list(views), at), strict=True))
+        """Return the seed that each operator committed to for an epoch; 32 zero bytes for nothing."""
+        return await self._commitments("seedCommitment", addresses, epoch, at)
+
+    async def days_commitments(self, addresses: Sequence[str], epoch: int, at: Checkpoint) -> dict[str, bytes]:
+        """Return the attestation that each operator committed to for an epoch; 32 zero bytes for nothing."""
+        return await self._commitments("daysCommitment", addresses, epoch, at)
 
     async def total_bonds(self, at: Checkpoint) -> int:
         """Return the books: the stake-token balance covers this."""
@@ -82,3 +85,13 @@ class Operators(Contract):
     def commit_seed(self, epoch: int, commitment: bytes) -> Call:
         """Bind the sender to the secret behind its plan for an epoch that has not begun."""
         return self.call("commitSeed", epoch, commitment)
+
+    def commit_days(self, epoch: int, commitment: bytes) -> Call:
+        """Bind the sender to what it measured in an epoch that has ended: SHA-256 of its attestation."""
+        return self.call("commitDays", epoch, commitment)
+
+    async def _commitments(
+        self, function: str, addresses: Sequence[str], epoch: int, at: Checkpoint
+    ) -> dict[str, bytes]:
+        views: list[View[bytes]] = [self.view(function, one, epoch, to=same) for one in addresses]
+        return dict(zip(addresses, await self.read_many(list(views), at), strict=True))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from contracts.abi_values import risk_values
 from contracts.binding import Contract, Reader, same
 from contracts.calls import Call, View
+from contracts.delegation import Delegation
 from contracts.deployment import Deployment
-from contracts.types import Checkpoint, ProviderRecord
-from contracts.views import ProviderView, StakeTotals, UnbondView
+from contracts.types import Checkpoint, FeesAtRisk, ProviderRecord, Window
+from contracts.views import ProviderView, StakeTotals, StakingSettings, UnbondView
 
 _NOBODY = "0x" + "00" * 20
 
@@ -40,9 +42,20 @@ class Staking(Contract):
         )
         return tuple(sorted(found, key=lambda one: one.provider))
 
-    async def providers(self, at: Checkpoint) -> tuple[ProviderRecord, ...]:
-        """Return every listed provider as settlement reads it, in ascending order of address."""
-        return tuple(one.record() for one in await self.views(at))
+    async def providers(self, at: Checkpoint, epoch: int | None = None) -> tuple[ProviderRecord, ...]:
+        """Return every listed provider as settlement reads it, in ascending order of address.
+
+        With the commission for `epoch`, or for the running epoch when none is given.
+        """
+        found, delegation = await self.views(at), Delegation(self.deployment)
+        if epoch is None:
+            pools = await self.read_many([delegation.pool_view(one.provider) for one in found], at)
+            return tuple(
+                one.record(pool.delegated, pool.commission_ppm) for one, pool in zip(found, pools, strict=True)
+            )
+        delegated = await self.read_many([delegation.delegated_view(one.provider) for one in found], at)
+        commissions = await self.read_many([delegation.commission_view(one.provider, epoch) for one in found], at)
+        return tuple(one.record(*more) for one, *more in zip(found, delegated, commissions, strict=True))
 
     async def unbonds(self, address: str, at: Checkpoint) -> tuple[UnbondView, ...]:
         """Return the open unbonds, oldest first."""
@@ -72,13 +85,26 @@ class Staking(Contract):
         names = ("totalStake", "totalUnbonding", "totalMatured")
         return StakeTotals(*await self.read_many([self.view(name, to=int) for name in names], at))
 
-    async def unbonding_s(self, at: Checkpoint) -> int:
-        """Return the seconds from `unbond` to maturity."""
-        return await self.number(at, "unbondingSeconds")
+    async def settings(self, at: Checkpoint) -> StakingSettings:
+        """Return what the contract was deployed with."""
+        names = ("unbondingSeconds", "baseStake", "noticeSeconds", "maintenanceSeconds")
+        return StakingSettings(*await self.read_many([self.view(name, to=int) for name in names], at))
 
-    async def base_stake(self, at: Checkpoint) -> int:
-        """Return the required stake of a capacity weight of one."""
-        return await self.number(at, "baseStake")
+    async def maintenance(self, provider: str, start: int, end: int, at: Checkpoint) -> tuple[Window, ...]:
+        """Return declared windows of a provider that overlap `[start, end)`, oldest first."""
+        return await self.read(self.maintenance_view(provider, start, end), at)
+
+    def maintenance_view(self, provider: str, start: int, end: int) -> View[tuple[Window, ...]]:
+        """Return the read behind `maintenance`, to be put in a batch."""
+        return self.view("maintenance", provider, start, end, to=lambda raws: tuple(Window(*raw) for raw in raws))
+
+    async def maintenance_count(self, provider: str, at: Checkpoint) -> int:
+        """Return how many windows a provider ever declared; `cancel_maintenance` takes the index of the last."""
+        return await self.number(at, "maintenanceCount", provider)
+
+    async def locked_for(self, provider: str, risk: FeesAtRisk, at: Checkpoint) -> int:
+        """Return what an unbond must leave, given what shows the fees at risk."""
+        return await self.number(at, "lockedFor", provider, risk_values(risk))
 
     # ------------------------------------------------------------------------------------------------------- calls
 
@@ -100,9 +126,27 @@ class Staking(Contract):
         """Bond stake tokens of the sender for another provider, to whom they belong then."""
         return self.call("stakeFor", provider, amount)
 
-    def unbond(self, amount: int) -> Call:
-        """Begin to take stake out."""
-        return self.call("unbond", amount)
+    def unbond(self, amount: int, risk: FeesAtRisk) -> Call:
+        """Begin to take stake out; `contracts.fees_at_risk.gather` finds what shows the fees at risk."""
+        return self.call("unbond", amount, risk_values(risk), amount=amount)
+
+    def rebond(self, amount: int) -> Call:
+        """Take stake of the sender back that is on its way out, newest unbonds first."""
+        return self.call("rebond", amount)
+
+    def declare_maintenance(self, starts_at: int, ends_at: int) -> Call:
+        """Declare that the sender will be away; slots that begin in the window do not count."""
+        return self.call("declareMaintenance", starts_at, ends_at)
+
+    def cancel_maintenance(self, index: int) -> Call:
+        """Take back the sender's last window before it begins."""
+        return self.call("cancelMaintenance", index)
+
+    def measure_hardware(
+        self, provider: str, epoch: int, hardware_class: int, units: int, signatures: Sequence[bytes]
+    ) -> Call:
+        """Record what a quorum measured (`contracts.messages.Hardware`); signatures ascend by their signers."""
+        return self.call("measureHardware", provider, epoch, hardware_class, units, list(signatures))
 
     def withdraw(self) -> Call:
         """Pay all that has matured to the sender."""

@@ -32,6 +32,30 @@ class ProviderStatus(IntEnum):
     REMOVED = 3
 
 
+class SlashCode(IntEnum):
+    """What a slash is for; 2 to 8 are the slash levels of a leaf, 9 needs no leaf. Sizes are constants of the court."""
+
+    UPTIME_95 = 2
+    UPTIME_90 = 3
+    UPTIME_50 = 4
+    OUTAGE_48_H = 5
+    OUTAGE_120_H = 6
+    WRONG_RESULT = 7
+    HARDWARE = 8
+    TWO_RECEIPTS = 9
+
+
+class SlashStage(IntEnum):
+    """Where a slash stands in `SlashingCourt`; Executed and Cancelled are ends."""
+
+    NONE = 0
+    OPEN = 1
+    CONTESTED = 2
+    UPHELD = 3
+    EXECUTED = 4
+    CANCELLED = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A final block at which everything is read: number, 32-byte hash, unix time in seconds."""
@@ -142,7 +166,7 @@ class RulesRecord:
 
 @dataclass(frozen=True, slots=True)
 class LimitsRecord:
-    """What no report may exceed, whoever signed it; held by `EpochClock`, in force at once. Amounts in payment units."""
+    """What no report may exceed, whoever signed it; held by `EpochClock`, in force at once. Amounts: payment units."""
 
     most_charged: int
     growth_floor: int
@@ -315,3 +339,28 @@ class MeasuredLeaf:
     served: SixWords
     void: SixWords
     days: tuple[MeasuredDay, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeTarget:
+    """What is challenged before `ChallengeCourt`: a leaf of a report with its proof, and who signed, ascending."""
+
+    epoch: int
+    leaf: Leaf
+    proof: tuple[bytes, ...]
+    signers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeesAtRisk:
+    """What shows `ProviderStaking.unbond` how much of a provider's fees may still be taken back.
+
+    `newest`: its leaf in the newest report, None where it needs none. `closed`: its leaf in a report whose challenge
+    windows are over, None when it was in none.
+    """
+
+    newest: Leaf | None = None
+    newest_proof: tuple[bytes, ...] = ()
+    closed_epoch: int = 0
+    closed: Leaf | None = None
+    closed_proof: tuple[bytes, ...] = ()

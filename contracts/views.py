@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.types import CustomerRecord, ProviderRecord, Timing, Totals
+from contracts.types import CustomerRecord, ProviderRecord, SlashStage, Timing, Totals
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderView:
-    """Everything `ProviderStaking` holds of a provider."""
+    """Everything `ProviderStaking` holds of a provider; hardware as a quorum measured it, else as declared."""
 
     provider: str
     signer: str
@@ -29,8 +29,8 @@ class ProviderView:
     unbonding: int
     slashed_total: int
 
-    def record(self) -> ProviderRecord:
-        """Return the part that settlement reads."""
+    def record(self, delegated: int, commission_ppm: int) -> ProviderRecord:
+        """Return the part that settlement reads, with what `Delegation` says of the provider."""
         return ProviderRecord(
             provider=self.provider,
             signer=self.signer,
@@ -43,6 +43,8 @@ class ProviderView:
             registered_at=self.registered_at,
             stake=self.stake,
             required_stake=self.required_stake,
+            delegated=delegated,
+            commission_ppm=commission_ppm,
         )
 
 
@@ -63,6 +65,51 @@ class StakeTotals:
     stake: int
     unbonding: int
     matured: int
+
+
+@dataclass(frozen=True, slots=True)
+class StakingSettings:
+    """What `ProviderStaking` was deployed with; `maintenance_s` is the most of it in a rolling 30 days."""
+
+    unbonding_s: int
+    base_stake: int
+    notice_s: int
+    maintenance_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """What is delegated to a provider, and its commission: the running epoch's, and the next with its first epoch."""
+
+    provider: str
+    delegated: int
+    shares: int
+    unbonding: int
+    commission_ppm: int
+    commission_next_ppm: int
+    commission_next_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionView:
+    """What somebody has behind one provider; `amount` is what its shares are worth, `rewards` payment-token units."""
+
+    shares: int
+    amount: int
+    unbonding: int
+    withdrawable: int
+    next_release: int
+    rewards: int
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationTotals:
+    """The books of `Delegation`: its stake tokens cover the first three, its payment tokens the rewards."""
+
+    delegated: int
+    unbonding: int
+    matured: int
+    rewards: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +142,22 @@ class EscrowFunds:
 
 
 @dataclass(frozen=True, slots=True)
-class EpochSettings:
-    """What `EpochLedger` was deployed with."""
+class SessionView:
+    """A session key of a customer: whose it is, until when, and up to which cap it may go."""
+
+    key: str
+    customer: str
+    expires_at: int
+    most_cap: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSettings:
+    """What `EpochClock` was deployed with."""
 
     timing: Timing
     report_delay_s: int
     activation_delay_s: int
-    payment_token: str
-    escrow: str
-    verifiers: str
-    treasury: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +170,18 @@ class EpochProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportProgress:
+    """How many chunks of each kind of a report came in."""
+
+    leaf_chunks: int = 0
+    charge_chunks: int = 0
+    credit_chunks: int = 0
+    pool_chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """What `EpochLedger` keeps of a report."""
+    """What `EpochLedger` keeps of a report; `completed_at` and `activates_at` are zero while chunks are missing."""
 
     digest: bytes
     struct_hash: bytes
@@ -126,10 +189,13 @@ class EpochRecord:
     evidence: bytes
     state: bytes
     rules: bytes
-    credits_hash: bytes
-    payees_hash: bytes
+    measurements: bytes
+    movements: bytes
+    signers: bytes
     totals: Totals
+    leaf_count: int
     submitted_at: int
+    completed_at: int
     activates_at: int
     activated: bool
     sum_fees: int
@@ -141,6 +207,9 @@ class LedgerBooks:
     """What the payment tokens in `EpochLedger` are for: its balance covers their sum."""
 
     pending: int
+    refunds: int
+    credits: int
+    pools: int
     fees: int
     incentives: int
     owed: int
@@ -149,18 +218,53 @@ class LedgerBooks:
 
 @dataclass(frozen=True, slots=True)
 class SlashView:
-    """A slash in `SlashingCourt`; `executed_at` is zero while it waits."""
+    """A slash in `SlashingCourt`; `amount` was asked of the stake, `taken` was given."""
 
     id: int
     provider: str
     epoch: int
-    level: int
+    code: int
+    stage: SlashStage
+    queued: bool
     proposed_at: int
     executable_at: int
-    executed_at: int
+    rule_by: int
+    proposer: str
+    contestant: str
+    bond: int
     amount: int
     taken: int
     harmed: bytes
+    harmed_part: int
+    harmed_given: int
+    pages_given: int
+
+
+@dataclass(frozen=True, slots=True)
+class CourtSettings:
+    """What `SlashingCourt` was deployed with."""
+
+    challenge_s: int
+    arbitration_s: int
+    margin_s: int
+    least_bond: int
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Slashes opened within seven days, and the sum above which further ones are queued; stake-token units."""
+
+    opened: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuardianView:
+    """Whether the market is paused at the block, until when, and when the next pause may begin; zero for never."""
+
+    paused: bool
+    paused_until: int
+    next_pause_at: int
 
 
 @dataclass(frozen=True, slots=True)
