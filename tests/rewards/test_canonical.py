@@ -93,7 +93,9 @@ def inputs() -> EpochInputs:
     failed = net.attempt(
         net.provider_names[0], net.customer_names[0], 3, job=b"\xff" * 32, status=Status.TIMEOUT, signed=False
     )
-    return net.inputs(attempts=[*net.attempts(0, 20), failed], maintenance={net.provider_names[1]: [3, 4]})
+    return net.inputs(
+        attempts=[*net.attempts(0, 20), failed], maintenance={net.provider_names[1]: [net.window(0, 3, 5)]}
+    )
 
 
 def test_a_state_comes_back_and_its_digest_does_not_cover_the_report(inputs: EpochInputs) -> None:

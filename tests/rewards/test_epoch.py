@@ -96,7 +96,7 @@ def test_strangers_are_named(net: Network) -> None:
     with pytest.raises(UnknownProvider, match="probe day"):
         settle(net.inputs(probe_days=[replace(day, day=replace(day.day, provider=STRANGER))]))
     with pytest.raises(UnknownProvider, match="maintenance"):
-        settle(net.inputs(maintenance={STRANGER: [1]}))
+        settle(net.inputs(maintenance={STRANGER: [net.window(0, 1, 2)]}))
 
 
 def test_an_operator_that_is_no_longer_active_counts_as_a_stranger(net: Network) -> None:

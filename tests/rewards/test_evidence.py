@@ -32,7 +32,7 @@ def settled() -> tuple[EpochInputs, Report]:
         attempts=net.attempts(1, 40, failing=net.provider_names[:1]),
         canary_days=[net.canary_day(0, net.provider_names[0], 1, 5, 4)],
         opening=replace(first, report=b"\x05" * 32),
-        maintenance={net.provider_names[2]: [3]},
+        maintenance={net.provider_names[2]: [net.window(0, 3, 4)]},
     )
     return inputs, settle(inputs).report
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.types import Charge, Leaf
+from contracts.types import Charge, Leaf, Window
 from rewards.blobs import FolderStore
 from rewards.compare import compare, compare_reports
 from rewards.evidence import Bundle, read_bundle, write_bundle
@@ -21,7 +21,8 @@ from rewards.types import ChainView, EpochInputs
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     net = Network(providers=5, slots=120)
-    dead = net.provider_names[0]
+    dead, backed = net.provider_names[:2]
+    net.change(backed, delegated=10**18, commission_ppm=50_000)
     opening = settle(net.inputs(attempts=net.attempts(0, 30))).closing
     inputs = net.inputs(
         1,
@@ -58,7 +59,7 @@ def test_an_honest_bundle_is_equal_and_progress_is_told(bundle: Bundle, view: Ch
     assert list(dict.fromkeys(steps)) == ["checking signatures", "settling"]
 
 
-@pytest.mark.parametrize("name", [field for field in Leaf.__slots__ if field not in ("provider", "harmed")])
+@pytest.mark.parametrize("name", [field for field in Leaf.__slots__ if field not in ("provider", "measured")])
 def test_one_leaf_off_by_one_is_named_with_both_values(bundle: Bundle, view: ChainView, name: str) -> None:
     truth = getattr(bundle.report.leaves[2], name)
     result = examine(_with_leaf(bundle, 2, **{name: truth + 1}), view)
@@ -66,6 +67,13 @@ def test_one_leaf_off_by_one_is_named_with_both_values(bundle: Bundle, view: Cha
     assert result.difference.where == f"report.leaves[{bundle.report.leaves[2].provider}].{name}"
     assert (result.difference.ours, result.difference.theirs) == (str(truth), str(truth + 1))
     assert result.settlement is not None
+
+
+def test_a_leaf_that_denies_its_measurement_is_named(bundle: Bundle, view: ChainView) -> None:
+    assert bundle.report.leaves[2].measured
+    result = examine(_with_leaf(bundle, 2, measured=False), view)
+    assert result.difference is not None
+    assert result.difference.where == f"report.leaves[{bundle.report.leaves[2].provider}].measured"
 
 
 def test_a_missing_an_added_and_a_swapped_leaf_are_named(bundle: Bundle, view: ChainView) -> None:
@@ -94,6 +102,9 @@ def test_every_other_field_of_the_report_is_compared(bundle: Bundle, view: Chain
         "charges": (*report.charges, Charge(stranger, 1)),
         "credits": report.credits[1:],
         "payees": report.payees[:-1],
+        "pools": report.pools[1:],
+        "harms": report.harms[1:],
+        "measurements": bytes(32),
     }
     for name, value in changes.items():
         result = examine(replace(bundle, report=replace(report, **{name: value})), view)  # type: ignore[arg-type]
@@ -109,6 +120,19 @@ def test_a_credit_off_by_a_unit_names_customer_and_provider(bundle: Bundle, view
     assert result.difference.where == f"report.credits[{credits[0].provider} {credits[0].customer}].amount"
 
 
+def test_roots_that_commit_to_something_else_are_named(bundle: Bundle, view: ChainView) -> None:
+    harms = bundle.report.harms
+    assert harms
+    for changes, where in (
+        ({"measurements": b"\x01" * 32}, "report.measurements"),
+        ({"harms": (replace(harms[0], root=b"\x01" * 32), *harms[1:])}, f"report.harms[{harms[0].provider}].root"),
+        ({"harms": ()}, f"report.harms[{harms[0].provider}]"),
+        ({"pools": ()}, f"report.pools[{bundle.report.pools[0].provider}]"),
+    ):
+        result = examine(replace(bundle, report=replace(bundle.report, **changes)), view)
+        assert result.difference is not None and result.difference.where == where
+
+
 def _stake(inputs: EpochInputs) -> dict[str, object]:
     first = inputs.providers[0]
     return {"providers": (replace(first, stake=first.stake + 1), *inputs.providers[1:])}
@@ -122,7 +146,7 @@ def test_evidence_that_does_not_say_what_the_chain_says_is_named(bundle: Bundle,
         ({"quorum": 1}, "inputs.json.quorum"),
         ({"rules": replace(inputs.rules, provider_ppm=1)}, "inputs.json.rules.provider_ppm"),
         ({"verifiers": inputs.verifiers[1:]}, f"inputs.json.verifiers[{inputs.verifiers[0].operator}]"),
-        ({"maintenance": ((provider, (1, 0, 0, 0, 0, 0)),)}, "inputs.json.maintenance[0]"),
+        ({"maintenance": ((provider, (Window(0, 1),)),)}, "inputs.json.maintenance[0]"),
         ({"checkpoint": replace(inputs.checkpoint, time=1)}, "inputs.json.checkpoint.time"),
         ({"opening": replace(inputs.opening, report=bytes(32))}, "inputs.json.previous"),
     ):

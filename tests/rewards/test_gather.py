@@ -22,7 +22,7 @@ def net() -> Network:
 
 @pytest.fixture(scope="module")
 def inputs(net: Network) -> EpochInputs:
-    return net.inputs(attempts=net.attempts(0, 20), maintenance={net.provider_names[1]: [3, 4]})
+    return net.inputs(attempts=net.attempts(0, 20), maintenance={net.provider_names[1]: [net.window(0, 3, 5)]})
 
 
 def _assemble(

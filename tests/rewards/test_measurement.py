@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.types import ProviderStatus, Timing
+from contracts.types import ProviderStatus, Timing, Window
 from rewards.errors import BadProbe
 from rewards.measurement import (
     BUCKET_UPPER_MS,
@@ -16,6 +16,7 @@ from rewards.measurement import (
     bucket_of,
     combine,
     join_words,
+    maintenance_mask,
     majority_down,
     on_duty,
     p95_bucket,
@@ -151,6 +152,30 @@ def test_only_slots_that_begin_at_or_after_the_registration_count() -> None:
     assert registered_mask(timing, 1, 1_601) == 0b1111111110
     assert registered_mask(timing, 0, 1_541) == 0
     assert registered_mask(timing, 1, 1_541) == 0b1111111111
+
+
+def test_slots_that_begin_inside_a_declared_window_do_not_count() -> None:
+    timing = Timing(genesis=1_000, slot_s=60, slots_per_epoch=10)
+
+    def masked(*windows: tuple[int, int], epoch: int = 0) -> int:
+        return maintenance_mask(timing, epoch, [Window(start, end) for start, end in windows])
+
+    assert masked() == 0
+    assert masked((1_060, 1_180)) == 0b110
+    assert masked((1_059, 1_181)) == 0b1110
+    assert masked((1_061, 1_120)) == 0  # no slot begins in it
+    assert masked((0, 999)) == 0 == masked((1_600, 9_999)) == masked((1_600, 1_660))
+    assert masked((1_600, 1_660), epoch=1) == 0b1
+    assert masked((0, 9_999)) == 0b1111111111
+    assert masked((1_060, 1_120), (1_120, 1_180), (1_540, 9_999)) == 0b1000000110
+
+
+@given(st.integers(0, 2_400), st.integers(0, 2_400), st.integers(0, 2))
+def test_a_window_masks_what_a_loop_over_slots_would(start: int, length: int, epoch: int) -> None:
+    timing = Timing(genesis=1_000, slot_s=60, slots_per_epoch=10)
+    begins = [timing.epoch_start(epoch) + slot * 60 for slot in range(10)]
+    looped = sum(1 << slot for slot, begin in enumerate(begins) if start <= begin < start + length)
+    assert maintenance_mask(timing, epoch, [Window(start, start + length)]) == looped
 
 
 def test_whoever_leaves_stays_accountable_to_the_end_of_that_epoch() -> None:

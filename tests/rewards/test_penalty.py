@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.penalty import credit_rate_ppm, multiplier_ppm, outage, strikes_after, uptime_level
+from rewards.penalty import credit_rate_ppm, multiplier_ppm, outage, standing_after, strikes_after, uptime_level
 
 HOUR = 3600
 
@@ -103,3 +103,17 @@ def test_strikes_of_the_last_six_epochs_count() -> None:
     assert strikes_after((3, 8), 9, 2) == (8, 9)
     assert strikes_after((4, 8), 9, 0) == (4, 8)
     assert strikes_after((), 0, 1) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("before", "strikes", "level", "measured", "after"),
+    [
+        (0, 1, 1, True, 0), (0, 2, 4, True, 0), (0, 3, 1, True, 2), (0, 4, 2, True, 2),
+        (1, 1, 1, True, 2), (2, 2, 1, True, 2), (0, 1, 5, True, 2), (0, 1, 6, True, 2),
+        (2, 3, 0, True, 1), (1, 3, 0, True, 0), (0, 3, 0, True, 0), (2, 0, 0, False, 2), (1, 0, 0, False, 1),
+    ],
+)  # fmt: skip
+def test_standing_falls_with_strikes_and_rises_a_step_at_a_time(
+    before: int, strikes: int, level: int, measured: bool, after: int
+) -> None:
+    assert standing_after(before, strikes, level, measured) == after

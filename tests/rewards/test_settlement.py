@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from contracts.leaves import harmed_digest
+from contracts.leaves import harm_root
+from contracts.measured import measured_root
 from contracts.messages import Status
-from contracts.types import Credit, Leaf, ProviderStatus
+from contracts.types import Credit, Harm, Harmed, Leaf, Pool, ProviderStatus
 from rewards.rules import rules_version
 from rewards.settlement import settle
 from rewards.state import GENESIS, state_digest
@@ -48,18 +49,35 @@ def _check_books(inputs: EpochInputs, settled: Settlement) -> None:
         for s in closing.providers
     )
     assert (fees, gained) == (totals.provider_fees, totals.incentive)
-    assert totals.incentive <= min(inputs.rules.incentive_per_epoch, inputs.incentive_fund)
+    assert sum(one.amount for one in report.pools) == totals.pools
+    assert totals.incentive + totals.pools <= min(inputs.rules.incentive_per_epoch, inputs.incentive_fund)
+    moved = (*report.charges, *report.credits, *report.pools, *report.payees)
+    assert all(one.amount > 0 for one in moved)
     owed = sum(one.receipt.charge_atto for one in inputs.attempts) + sum(carry.atto for carry in opening.carries)
     assert totals.charged * UNIT + sum(carry.atto for carry in closing.carries) == owed
     for leaf, state in zip(report.leaves, closing.providers, strict=True):
         assert (leaf.provider, leaf.cumulative_fees) == (state.provider, state.cumulative_fees)
         assert 0 <= leaf.score_ppm <= 10**6 and leaf.strikes == len(state.strike_epochs)
-    for rows in (report.leaves, report.charges, report.credits, report.payees):
+        assert leaf.standing == state.standing <= 2 and (leaf.measured or not leaf.slash_level)
+    _check_openings(inputs, settled)
+    for rows in (report.leaves, report.charges, report.credits, report.pools, report.payees, report.harms):
         keys = [(getattr(one, "customer", ""), getattr(one, "provider", getattr(one, "verifier", ""))) for one in rows]
         assert keys == sorted(set(keys))
     assert report.state == state_digest(closing) and report.rules == rules_version(inputs)
     assert (report.checkpoint_block, report.checkpoint_hash) == (inputs.checkpoint.number, inputs.checkpoint.hash)
     assert report.previous == opening.report
+
+
+def _check_openings(inputs: EpochInputs, settled: Settlement) -> None:
+    """What opens the report's roots is there: the measured of every leaf, the harmed of every harm."""
+    report = settled.report
+    assert [one.provider for one in settled.measured] == [leaf.provider for leaf in report.leaves]
+    expected = measured_root(inputs.chain_id, inputs.epoch_ledger, inputs.epoch, settled.measured)
+    assert report.measurements == expected
+    assert report.harms == tuple(Harm(one.provider, harm_root(one)) for one in settled.harmed)
+    paid = {one.receipt.provider for one in inputs.attempts if one.receipt.charge_atto}
+    slashed = {leaf.provider for leaf in report.leaves if leaf.slash_level >= 2}
+    assert {one.provider for one in settled.harmed} == slashed & paid
 
 
 @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -82,11 +100,15 @@ def test_conservation_holds_over_random_epochs(seed: int, providers: int, custom
         ]
         if rng.random() < 0.3:
             net.change(rng.choice(net.provider_names), stake=rng.randrange(10**21))
+        for name in net.provider_names:
+            net.change(name, delegated=rng.choice((0, 1, 10**20, 10**23)), commission_ppm=rng.randrange(10**6 + 1))
+        resting = {name: [net.window(epoch, 3, rng.randrange(4, 40))] for name in net.provider_names[::3]}
         inputs = net.inputs(
             epoch,
             attempts=net.attempts(epoch, rng.randrange(0, 60), rng.randrange(2**32), failing),
             probe_days=[day for day in net.probe_days(epoch, down) if rng.random() < 0.9],
             canary_days=canaries,
+            maintenance=resting,
             opening=opening,
         )
         settled = settle(inputs)
@@ -199,10 +221,11 @@ def test_declared_maintenance_is_not_held_against_anybody() -> None:
     name = net.provider_names[0]
     days = net.probe_days(0, {name: range(300)})
     assert _leaf(settle(net.inputs(probe_days=days)), name).slash_level == 3
-    settled = settle(net.inputs(probe_days=days, maintenance={name: range(300)}))
+    settled = settle(net.inputs(probe_days=days, maintenance={name: [net.window(0, 0, 300)]}))
     leaf = _leaf(settled, name)
     assert (leaf.uptime_ppm, leaf.slash_level) == (10**6, 0)
-    assert _leaf(settle(net.inputs(maintenance={name: range(1440)})), name).uptime_ppm == 10**6
+    away = _leaf(settle(net.inputs(maintenance={name: [net.window(0, -5, 1445)]})), name)
+    assert (away.uptime_ppm, away.measured, away.cumulative_incentive) == (10**6, False, 0)
 
 
 def test_slots_before_the_registration_do_not_count() -> None:
@@ -220,7 +243,7 @@ def test_below_a_quorum_nothing_speaks_against_a_provider() -> None:
     alone = net.probe_day(0, name, 0, range(1440), counts=[0] * 15 + [9])
     settled = settle(net.inputs(probe_days=[*others, alone]))
     leaf = _leaf(settled, name)
-    assert (leaf.uptime_ppm, leaf.slash_level, leaf.ttft_p95_bucket) == (10**6, 0, 255)
+    assert (leaf.uptime_ppm, leaf.slash_level, leaf.ttft_p95_bucket, leaf.measured) == (10**6, 0, 255, False)
     assert leaf.cumulative_incentive == 0  # nothing measured, no availability incentive
 
 
@@ -242,7 +265,7 @@ def test_an_outage_runs_on_across_epochs_and_ends_in_jail_then_removal() -> None
         levels.append(_leaf(settled, name).slash_level)
         opening = settled.closing
     assert levels == [4, 4, 5, 4, 4, 6, 4]
-    assert _leaf(settled, name).strikes == 6
+    assert (_leaf(settled, name).strikes, _leaf(settled, name).standing) == (6, 2)
     assert next(state for state in opening.providers if state.provider == name).down_run_slots == 7 * 1440
 
 
@@ -291,13 +314,85 @@ def test_customers_of_a_dead_provider_get_everything_back() -> None:
     leaf = _leaf(settled, name)
     assert (leaf.cumulative_fees, leaf.slash_level) == (0, 4)
     weights = tuple({one: 1_000, other: 501}[customer] for customer in sorted((one, other)))
-    assert leaf.harmed == harmed_digest(tuple(sorted((one, other))), weights)
-    assert settled.harmed[net.provider_names.index(name)].weights == weights
+    harmed = Harmed(name, tuple(sorted((one, other))), weights)
+    assert settled.harmed == (harmed,) and settled.report.harms == (Harm(name, harm_root(harmed)),)
 
 
-def test_a_provider_nobody_paid_has_no_harmed_digest() -> None:
-    settled = settle(Network().inputs())
-    assert all(leaf.harmed == bytes(32) for leaf in settled.report.leaves) and settled.harmed == ()
+def test_nobody_is_harmed_by_a_strike_or_where_nobody_paid() -> None:
+    net = Network(providers=8, slots=DAY)
+    struck, dead, *_ = net.provider_names
+    paid = net.attempt(struck, net.customer_names[0], 0, job=b"\x01" * 32, charge_atto=UNIT)
+    days = net.probe_days(0, {struck: range(45), dead: range(1440)})
+    settled = settle(net.inputs(attempts=[paid], probe_days=days))
+    assert (_leaf(settled, struck).slash_level, _leaf(settled, dead).slash_level) == (1, 4)
+    assert settled.harmed == () and settled.report.harms == ()
+
+
+def test_delegators_share_in_the_incentive_and_the_provider_keeps_its_commission() -> None:
+    net = Network(providers=2)
+    name, other = net.provider_names
+    net.change(name, stake=200 * 10**18, delegated=600 * 10**18, commission_ppm=100_000)
+    settled = settle(net.inputs())
+    _check_books(net.inputs(), settled)
+    # 40 % of a budget of 1,000,000 for two equal providers: 200,000 each, of which 600/800 less a tenth are the pool's.
+    assert settled.report.pools == (Pool(name, 135_000),)
+    assert (_leaf(settled, name).cumulative_incentive, _leaf(settled, other).cumulative_incentive) == (65_000, 200_000)
+    assert (settled.report.totals.incentive, settled.report.totals.pools) == (265_000, 135_000)
+
+
+def test_delegation_counts_up_to_sixteen_times_the_stake_and_not_without_one() -> None:
+    net = Network(providers=2)
+    name = net.provider_names[0]
+    stake = net.records[name].stake
+    pools = []
+    for delegated in (16 * stake, 1_000 * stake):
+        net.change(name, delegated=delegated)
+        pools.append(settle(net.inputs()).report.pools)
+    assert pools == [(Pool(name, 200_000 * 16 // 17),)] * 2
+    net.change(name, commission_ppm=10**6)
+    assert settle(net.inputs()).report.pools == ()
+    net.change(name, stake=0, commission_ppm=0)
+    assert settle(net.inputs()).report.pools == ()
+
+
+def test_what_is_delegated_raises_the_cap_of_the_work_incentive() -> None:
+    net = Network(providers=1)
+    (name,) = net.provider_names
+    work = [net.attempt(name, net.customer_names[0], 0, job=b"\x01" * 32, charge_atto=10**6 * UNIT)]
+    net.change(name, stake=10**17, required_stake=10**17)
+
+    def gained(delegated: int) -> int:
+        net.change(name, delegated=delegated)
+        totals = settle(net.inputs(attempts=work)).report.totals
+        return totals.incentive + totals.pools - 400_000
+
+    # A tenth of a tenth of a token at 1,000,000 units each; 80 % of the take of 60,000 is the most.
+    assert [gained(0), gained(10**17), gained(16 * 10**17)] == [10_000, 20_000, 48_000]
+
+
+def test_three_strikes_put_a_provider_on_probation_and_two_good_epochs_lift_it() -> None:
+    net = Network(providers=8, slots=DAY)
+    name, opening, seen = net.provider_names[0], GENESIS, []
+    for epoch, down in enumerate((44, 0, 44, 44, 0, 0, 44, 0, 44)):
+        inputs = net.inputs(epoch, probe_days=net.probe_days(epoch, {name: range(down)}), opening=opening)
+        settled = settle(inputs)
+        _check_books(inputs, settled)
+        seen.append((_leaf(settled, name).strikes, _leaf(settled, name).standing))
+        opening = replace(settled.closing, report=bytes([epoch + 1]) * 32)
+    assert seen == [(1, 0), (1, 0), (2, 0), (3, 2), (3, 1), (3, 0), (3, 2), (3, 1), (3, 2)]
+
+
+def test_an_epoch_that_is_not_measured_does_not_lift_a_standing() -> None:
+    net = Network(providers=8, slots=DAY)
+    name = net.provider_names[0]
+    days = net.probe_days(0, {name: range(1440)})
+    opening = settle(net.inputs(probe_days=days)).closing
+    assert all(state.standing == 0 for state in opening.providers)
+    low = tuple(replace(one, standing=2) if one.provider == name else one for one in opening.providers)
+    opening = replace(opening, providers=low, report=b"\x01" * 32)
+    unseen = [day for day in net.probe_days(1) if day.day.provider != name]
+    assert _leaf(settle(net.inputs(1, probe_days=unseen, opening=opening)), name).standing == 2
+    assert _leaf(settle(net.inputs(1, opening=opening)), name).standing == 1
 
 
 def test_a_failed_canary_costs_the_availability_incentive_and_the_score() -> None:
@@ -325,13 +420,18 @@ def test_a_slow_provider_scores_below_a_fast_one() -> None:
 
 def test_every_provider_and_every_charged_customer_is_explained() -> None:
     net = Network(providers=8, slots=DAY)
-    dead = net.provider_names[0]
+    dead, backed = net.provider_names[:2]
+    net.change(backed, delegated=10**18)
     settled = settle(net.inputs(attempts=net.attempts(0, 100), probe_days=net.probe_days(0, {dead: range(1440)})))
     subjects = {line.subject for line in settled.lines}
     assert subjects == set(net.provider_names) | set(net.customer_names)
     rules = {line.rule: dict(line.numbers) for line in settled.lines if line.subject == dead}
     penalty = next(numbers for rule, numbers in rules.items() if rule.startswith("penalty"))
     assert penalty["slash_level"] == 4 and penalty["median_ppm"] == 10**6
+    behind = next(
+        dict(line.numbers) for line in settled.lines if line.subject == backed and line.rule.startswith("delegators")
+    )
+    assert behind["delegated"] == 10**18 and behind["to_delegators"] == settled.report.totals.pools
     money = next(numbers for rule, numbers in rules.items() if rule.startswith("fees"))
     assert money["part"] - money["credited"] == money["fees"] == _leaf(settled, dead).cumulative_fees
 
