@@ -3,14 +3,13 @@ pragma solidity 0.8.30;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 
-import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
+import {IEpochClock} from "./interfaces/IEpochClock.sol";
 import {Bounds} from "./libraries/Bounds.sol";
 import {PpmMath} from "./libraries/PpmMath.sol";
 
 /// @title EpochClock
-/// @notice The part of the ledger that knows what time it is and which rules are in force. Documentation stands in
-/// `IEpochLedger`.
-abstract contract EpochClock is IEpochLedger, AccessManaged {
+/// @notice Documentation stands in `IEpochClock`.
+contract EpochClock is IEpochClock, AccessManaged {
     uint256 internal constant MOST_SLOT_SECONDS = 300;
     uint256 internal constant LEAST_SLOTS = 10;
     uint256 internal constant MOST_SLOTS = 1_536;
@@ -22,6 +21,11 @@ abstract contract EpochClock is IEpochLedger, AccessManaged {
     uint256 internal constant MOST_STAKE_RATE = 1e27;
     uint256 internal constant LEAST_TTFT_TARGET_MS = 50;
     uint256 internal constant MOST_TTFT_TARGET_MS = 60_000;
+    uint256 internal constant LEAST_GROWTH_PPM = 1_000_000;
+    uint256 internal constant MOST_GROWTH_PPM = 100_000_000;
+    uint256 internal constant LEAST_SLASHED_PPM = 1_000;
+    /// @dev The ledger keeps amounts of a report in 96 bits.
+    uint256 internal constant MOST_AMOUNT = type(uint96).max;
 
     /// @dev From this epoch on these rules hold, until the next entry.
     struct RulesFrom {
@@ -36,8 +40,9 @@ abstract contract EpochClock is IEpochLedger, AccessManaged {
 
     uint64 public genesis;
     RulesFrom[] internal _rules;
+    Limits internal _limits;
 
-    constructor(address authority_, Config memory config, Rules memory rules_)
+    constructor(address authority_, Config memory config, Rules memory rules_, Limits memory limits_)
         AccessManaged(Bounds.known("authority", authority_))
     {
         slotSeconds = uint32(Bounds.within("slotSeconds", config.slotSeconds, 1, MOST_SLOT_SECONDS));
@@ -47,16 +52,17 @@ abstract contract EpochClock is IEpochLedger, AccessManaged {
         _checkRules(rules_, config.slotsPerEpoch);
         _rules.push(RulesFrom({fromEpoch: 0, rules: rules_}));
         emit RulesSet(0, rules_);
+        _setLimits(limits_);
     }
 
-    /// @inheritdoc IEpochLedger
+    /// @inheritdoc IEpochClock
     function open(uint64 genesis_) external restricted {
         if (genesis != 0) revert AlreadyOpen(genesis);
         genesis = uint64(Bounds.within("genesis", genesis_, block.timestamp, block.timestamp + MOST_LEAD));
         emit Opened(genesis_);
     }
 
-    /// @inheritdoc IEpochLedger
+    /// @inheritdoc IEpochClock
     function setRules(Rules calldata rules_) external restricted {
         _checkRules(rules_, slotsPerEpoch);
         bool begun = genesis != 0 && block.timestamp >= genesis;
@@ -74,48 +80,69 @@ abstract contract EpochClock is IEpochLedger, AccessManaged {
         Bounds.within("treasuryPpm", r.treasuryPpm, 0, MOST_OTHER_PPM);
         uint256 sum = uint256(r.providerPpm) + r.verifierPpm + r.slaFundPpm + r.treasuryPpm;
         if (sum != PpmMath.WHOLE_PPM) revert WrongShares(sum, PpmMath.WHOLE_PPM);
+        Bounds.within("incentivePerEpoch", r.incentivePerEpoch, 0, MOST_AMOUNT);
         Bounds.within("stakeRate", r.stakeRate, 0, MOST_STAKE_RATE);
         Bounds.within("ttftTargetMs", r.ttftTargetMs, LEAST_TTFT_TARGET_MS, MOST_TTFT_TARGET_MS);
         Bounds.within("probeGapSlots", r.probeGapSlots, 1, slots);
     }
 
-    /// @inheritdoc IEpochLedger
+    /// @inheritdoc IEpochClock
+    function setLimits(Limits calldata limits_) external restricted {
+        _setLimits(limits_);
+    }
+
+    function _setLimits(Limits memory l) private {
+        Bounds.within("mostCharged", l.mostCharged, 1, MOST_AMOUNT);
+        Bounds.within("growthFloor", l.growthFloor, 1, MOST_AMOUNT);
+        Bounds.within("mostPerProvider", l.mostPerProvider, 1, MOST_AMOUNT);
+        Bounds.within("mostGrowthPpm", l.mostGrowthPpm, LEAST_GROWTH_PPM, MOST_GROWTH_PPM);
+        Bounds.within("mostSlashedPpm", l.mostSlashedPpm, LEAST_SLASHED_PPM, PpmMath.WHOLE_PPM);
+        _limits = l;
+        emit LimitsSet(l);
+    }
+
+    /// @inheritdoc IEpochClock
     function epochSeconds() public view returns (uint64) {
         return uint64(slotSeconds) * slotsPerEpoch;
     }
 
-    /// @inheritdoc IEpochLedger
+    /// @inheritdoc IEpochClock
     function settlementSeconds() external view returns (uint64) {
         return epochSeconds() + reportDelay + activationDelay;
     }
 
-    /// @inheritdoc IEpochLedger
+    /// @inheritdoc IEpochClock
     function currentEpoch() public view returns (uint64) {
         if (genesis == 0 || block.timestamp < genesis) return 0;
         return uint64((block.timestamp - genesis) / epochSeconds());
     }
 
-    /// @inheritdoc IEpochLedger
+    /// @inheritdoc IEpochClock
     function epochStart(uint64 epoch) public view returns (uint64) {
         if (genesis == 0) revert NotOpen();
         return genesis + epoch * epochSeconds();
     }
 
-    /// @inheritdoc IEpochLedger
+    /// @inheritdoc IEpochClock
     function epochEnd(uint64 epoch) public view returns (uint64) {
         return epochStart(epoch) + epochSeconds();
     }
 
-    /// @inheritdoc IEpochLedger
+    /// @inheritdoc IEpochClock
     function rules() external view returns (Rules memory) {
         return rulesFor(currentEpoch());
     }
 
-    /// @inheritdoc IEpochLedger
+    /// @inheritdoc IEpochClock
     function rulesFor(uint64 epoch) public view returns (Rules memory) {
         // the epochs asked for are recent, so the search begins at the newest entry; the first is in force from epoch 0
         uint256 i = _rules.length - 1;
         while (_rules[i].fromEpoch > epoch) --i;
         return _rules[i].rules;
+    }
+
+    /// @inheritdoc IEpochClock
+    function limits() external view returns (Limits memory) {
+        return _limits;
     }
 }

@@ -189,7 +189,10 @@ interface IEpochLedger {
     event OwedClaimed(address indexed payee, uint256 amount);
 
     error ZeroAmount();
-    error NotChallengeCourt(address caller);
+    /// @notice A report that the challenge court cancelled is never taken again.
+    error ReportStruck(bytes32 digest);
+    /// @notice Too many reports wait: activate the oldest first.
+    error TooManyWaiting(uint256 waiting, uint256 most);
     error WrongEpoch(uint64 epoch, uint64 expected);
     error EpochRunning(uint64 epoch, uint256 reportableAt, uint256 time);
     error WrongPrevious(bytes32 previous, bytes32 expected);

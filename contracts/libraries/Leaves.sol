@@ -4,52 +4,154 @@ pragma solidity 0.8.30;
 import {IEpochLedger} from "../interfaces/IEpochLedger.sol";
 
 /// @title Leaves
-/// @notice Hashes the leaves of an epoch report and folds them into its root.
-/// @dev The Python side is `rewards.leaves`; both are held together by shared vectors in the tests.
+/// @notice Packs and hashes the leaves of an epoch report and folds them into its root.
+/// @dev A packed leaf is two words:
+///
+///     word 0: provider (160 bits) ‖ cumulative fees (96)
+///     word 1: cumulative incentive (96) ‖ uptime, success, verification, score in ppm (24 each) ‖ ttft bucket, strikes,
+///             standing, slash level, measured (8 each) ‖ 24 zero bits
+///
+/// The Python side is `contracts.leaves`; both are held together by tests.
 library Leaves {
-    /// @dev Eleven words: `IEpochLedger.Leaf` in the ABI encoding.
-    uint256 internal constant LEAF_BYTES = 0x160;
+    /// @notice Most leaves in one chunk: a power of two, so that a chunk is a whole subtree.
+    uint256 internal constant CHUNK = 512;
+
+    /// @notice Bytes of a packed leaf.
+    uint256 internal constant LEAF_BYTES = 64;
+
+    /// @dev Bits of word 1 that are zero in every well-formed leaf: the last 24, and all of `measured` but the lowest.
+    uint256 private constant ZERO_BITS = 0xfeffffff;
+
+    uint256 private constant MOST_STANDING = 2;
+
+    /// @dev Two of the four 24-bit shares of word 1, with room for a carry above each.
+    uint256 private constant SHARES = 0xffffff000000ffffff;
+
+    /// @dev Added to a share it carries into the bit above exactly when the share exceeds 1,000,000: 2^24 - 1,000,001, twice.
+    uint256 private constant ABOVE_WHOLE = 0xf0bdbf000000f0bdbf;
+    uint256 private constant CARRIES = 0x1000000000001000000;
+
+    /// @notice What was seen of a report's leaves so far.
+    /// @param last The provider of the newest leaf. @param slashed Leaves with a slash level of 2 and more.
+    struct Seen {
+        address last;
+        uint256 fees;
+        uint256 incentive;
+        uint256 slashed;
+    }
+
+    /// @notice Hashes a chunk of packed leaves and returns its root; adds to `seen`.
+    /// @param first Number of the first leaf in the report.
+    /// @dev Requires providers strictly ascending after `seen.last`, and no malformed leaf. One pass; the words are hashed as they stand
+    /// in calldata.
+    function foldChunk(address ledger, uint64 epoch, bytes calldata packed, uint256 first, Seen memory seen)
+        internal
+        view
+        returns (bytes32)
+    {
+        uint256 count = packed.length / LEAF_BYTES;
+        if (count == 0) return bytes32(0);
+        bytes32[] memory nodes = new bytes32[](count);
+        uint256 read;
+        assembly ("memory-safe") {
+            // the five words that are hashed, beyond the free pointer
+            let words := mload(0x40)
+            mstore(words, chainid())
+            mstore(add(words, 0x20), ledger)
+            mstore(add(words, 0x40), epoch)
+
+            let last := mload(seen)
+            let fees := mload(add(seen, 0x20))
+            let incentive := mload(add(seen, 0x40))
+            let slashed := mload(add(seen, 0x60))
+            let from := packed.offset
+            let to := add(nodes, 0x20)
+            for {} lt(read, count) { read := add(read, 1) } {
+                let word0 := calldataload(from)
+                let word1 := calldataload(add(from, 0x20))
+                let provider := shr(96, word0)
+                let faults := or(and(word1, ZERO_BITS), gt(and(shr(40, word1), 0xff), MOST_STANDING))
+                let above := or(
+                    add(and(shr(64, word1), SHARES), ABOVE_WHOLE), add(and(shr(88, word1), SHARES), ABOVE_WHOLE)
+                )
+                faults := or(faults, and(above, CARRIES))
+                if or(faults, iszero(gt(provider, last))) { break }
+
+                last := provider
+                fees := add(fees, and(word0, 0xffffffffffffffffffffffff))
+                incentive := add(incentive, shr(160, word1))
+                slashed := add(slashed, gt(and(shr(32, word1), 0xff), 1))
+                mstore(add(words, 0x60), word0)
+                mstore(add(words, 0x80), word1)
+                mstore(0x00, keccak256(words, 0xa0))
+                mstore(to, keccak256(0x00, 0x20))
+                to := add(to, 0x20)
+                from := add(from, 0x40)
+            }
+            mstore(seen, last)
+            mstore(add(seen, 0x20), fees)
+            mstore(add(seen, 0x40), incentive)
+            mstore(add(seen, 0x60), slashed)
+        }
+        if (read < count) {
+            address provider = address(bytes20(packed[read * LEAF_BYTES:]));
+            if (provider <= seen.last) revert IEpochLedger.LeavesNotAscending(seen.last, provider);
+            revert IEpochLedger.MalformedLeaf(first + read);
+        }
+        return root(nodes);
+    }
+
+    /// @notice The root over leaves, or over the roots of chunks; zero for none. Overwrites its argument.
+    /// @dev Level by level, left to right: neighbours are paired by `keccak256(min ‖ max)`, an odd last node moves up
+    /// unchanged. OpenZeppelin's `MerkleProof` verifies the proofs of this tree.
+    function root(bytes32[] memory nodes) internal pure returns (bytes32 value) {
+        assembly ("memory-safe") {
+            let width := mload(nodes)
+            let first := add(nodes, 0x20)
+            if width {
+                for {} gt(width, 1) {} {
+                    let to := first
+                    let from := first
+                    for { let end := add(first, shl(5, and(width, not(1)))) } lt(from, end) { from := add(from, 0x40) } {
+                        let a := mload(from)
+                        let b := mload(add(from, 0x20))
+                        let swap := mul(xor(a, b), gt(a, b))
+                        mstore(0x00, xor(a, swap))
+                        mstore(0x20, xor(b, swap))
+                        mstore(to, keccak256(0x00, 0x40))
+                        to := add(to, 0x20)
+                    }
+                    if and(width, 1) { mstore(to, mload(from)) }
+                    width := shr(1, add(width, 1))
+                }
+                value := mload(first)
+            }
+        }
+    }
 
     /// @notice The doubly hashed leaf, bound to one chain, one ledger and one epoch:
-    /// `keccak256(keccak256(abi.encode(chainId, ledger, epoch, leaf)))`.
-    /// @dev Hashed twice so that no inner node of the tree can be presented as a leaf. The words are taken as they stand
-    /// in calldata: a word that is too large for its type gives a hash that no well-formed leaf has, and is refused
-    /// where its field is read. Memory beyond the free pointer is borrowed, so a thousand leaves need no more than one.
+    /// `keccak256(keccak256(chainId ‖ ledger ‖ epoch ‖ word0 ‖ word1))`.
+    /// @dev Hashed twice so that no inner node of the tree can be presented as a leaf.
     function hash(address ledger, uint64 epoch, IEpochLedger.Leaf calldata leaf) internal view returns (bytes32 value) {
+        (uint256 word0, uint256 word1) = pack(leaf);
         assembly ("memory-safe") {
-            let buffer := mload(0x40)
-            mstore(buffer, chainid())
-            mstore(add(buffer, 0x20), ledger)
-            mstore(add(buffer, 0x40), epoch)
-            calldatacopy(add(buffer, 0x60), leaf, LEAF_BYTES)
-            mstore(0x00, keccak256(buffer, add(0x60, LEAF_BYTES)))
+            let words := mload(0x40)
+            mstore(words, chainid())
+            mstore(add(words, 0x20), ledger)
+            mstore(add(words, 0x40), epoch)
+            mstore(add(words, 0x60), word0)
+            mstore(add(words, 0x80), word1)
+            mstore(0x00, keccak256(words, 0xa0))
             value := keccak256(0x00, 0x20)
         }
     }
 
-    /// @notice The root over hashes, zero for none. Overwrites its argument.
-    /// @dev Level by level, left to right: neighbours are paired by `keccak256(min || max)`, an odd last node moves up
-    /// unchanged. OpenZeppelin's `MerkleProof` verifies the proofs of this tree.
-    function root(bytes32[] memory nodes) internal pure returns (bytes32) {
-        uint256 width = nodes.length;
-        if (width == 0) return bytes32(0);
-        while (width > 1) {
-            uint256 pairs = width / 2;
-            for (uint256 i = 0; i < pairs; ++i) {
-                nodes[i] = _pair(nodes[2 * i], nodes[2 * i + 1]);
-            }
-            if (width % 2 == 1) nodes[pairs] = nodes[width - 1];
-            width = pairs + (width % 2);
-        }
-        return nodes[0];
-    }
-
-    function _pair(bytes32 a, bytes32 b) private pure returns (bytes32 value) {
-        if (b < a) (a, b) = (b, a);
-        assembly ("memory-safe") {
-            mstore(0x00, a)
-            mstore(0x20, b)
-            value := keccak256(0x00, 0x40)
-        }
+    /// @notice A leaf as two words.
+    function pack(IEpochLedger.Leaf calldata leaf) internal pure returns (uint256 word0, uint256 word1) {
+        word0 = uint256(uint160(leaf.provider)) << 96 | leaf.cumulativeFees;
+        word1 = uint256(leaf.cumulativeIncentive) << 160 | uint256(leaf.uptimePpm) << 136
+            | uint256(leaf.successPpm) << 112 | uint256(leaf.verificationPpm) << 88 | uint256(leaf.scorePpm) << 64
+            | uint256(leaf.ttftP95Bucket) << 56 | uint256(leaf.strikes) << 48 | uint256(leaf.standing) << 40
+            | uint256(leaf.slashLevel) << 32 | (leaf.measured ? 1 << 24 : 0);
     }
 }

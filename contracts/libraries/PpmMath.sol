@@ -17,4 +17,9 @@ library PpmMath {
     function shareDown(uint256 amount, uint256 ppm) internal pure returns (uint256) {
         return Math.mulDiv(amount, ppm, WHOLE_PPM);
     }
+
+    /// @notice The part `ppm` of `amount`, rounded up. `shareUp(3, 500_000)` is 2.
+    function shareUp(uint256 amount, uint256 ppm) internal pure returns (uint256) {
+        return Math.mulDiv(amount, ppm, WHOLE_PPM, Math.Rounding.Ceil);
+    }
 }
