@@ -4,40 +4,67 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
 
-from contracts import types, views
+from contracts import leaves, messages, types, views
 from contracts.abi import DEPLOYED, artifact
+from contracts.abi_values import report_values
 from contracts.codec import function
 from contracts.deployment import Deployment
 from contracts.errors import BadArgument, BadDeployment, ContractRefused, RpcRefused
 from contracts.events import event_classes, field_name, field_names, topic_of
 from contracts.revert import decode_revert, refusal
 
+from . import strategies
+
 # events of the libraries, which move nothing that we keep books of
 _NOT_OURS = {"EIP712DomainChanged", "AuthorityUpdated"}
+_GOVERNANCE = {"Authority", "Timelock"}
 _STRUCTS = {
     ("ProviderStaking", "provider"): (views.ProviderView, "provider"),
     ("ProviderStaking", "unbonds"): (views.UnbondView, None),
+    ("ProviderStaking", "maintenance"): (types.Window, None),
+    ("Delegation", "pool"): (views.PoolView, "provider"),
+    ("Delegation", "position"): (views.PositionView, None),
     ("JobEscrow", "customer"): (views.CustomerView, "customer"),
     ("Verifiers", "member"): (views.MemberView, "operator"),
     ("EpochLedger", "record"): (views.EpochRecord, None),
-    ("EpochLedger", "rules"): (types.RulesRecord, None),
+    ("EpochLedger", "progress"): (views.ReportProgress, None),
     ("EpochLedger", "books"): (views.LedgerBooks, None),
+    ("EpochClock", "rules"): (types.RulesRecord, None),
+    ("EpochClock", "limits"): (types.LimitsRecord, None),
     ("SlashingCourt", "slash"): (views.SlashView, "id"),
 }
-_INPUTS = {"Report": types.Report, "Leaf": types.Leaf, "Totals": types.Totals, "Charge": types.Charge}
-_INPUTS |= {"Credit": types.Credit, "Payee": types.Payee}
+_LISTED = {
+    "Leaf": types.Leaf,
+    "Totals": types.Totals,
+    "Harm": types.Harm,
+    "Charge": types.Charge,
+    "Credit": types.Credit,
+    "Pool": types.Pool,
+    "Payee": types.Payee,
+    "Movements": types.Movements,
+    "Page": types.HarmPage,
+    "Day": types.MeasuredDay,
+    "Measured": types.MeasuredLeaf,
+    "Target": types.ChallengeTarget,
+    "FeesAtRisk": types.FeesAtRisk,
+    "Receipt": messages.Receipt,
+    "ProbeDay": messages.ProbeDay,
+    "Countersignature": messages.Countersignature,
+}
+_OTHER_NAMES = {("Measured", "days_"): "days", ("Target", "leaf_proof"): "proof"}
 
 
 def test_every_event_of_every_contract_has_a_class() -> None:
     known = {(kind.CONTRACT, kind.NAME or kind.__name__) for kind in event_classes()}
     emitted = {(artifact(name).name, one["name"]) for name in DEPLOYED for one in artifact(name).entries("event")}
-    assert known == {one for one in emitted if one[0] != "Authority" and one[1] not in _NOT_OURS}
+    assert known == {one for one in emitted if one[0] not in _GOVERNANCE and one[1] not in _NOT_OURS}
     assert len({(kind.CONTRACT, topic_of(kind)) for kind in event_classes()}) == len(event_classes())
 
 
@@ -56,21 +83,51 @@ def test_a_view_class_has_the_fields_of_its_struct_in_its_order(where: tuple[str
     assert [one.name for one in fields(kind) if one.name != key] == found
 
 
-def test_what_reports_are_made_of_is_in_the_contracts_order() -> None:
-    seen: set[str] = set()
+def _structs() -> dict[str, list[str]]:
+    """Return every struct that a function takes, with its members in order."""
+    found: dict[str, list[str]] = {}
 
     def walk(parameter: Mapping[str, Any]) -> None:
         if not str(parameter["type"]).startswith("tuple"):
             return
-        name = str(parameter["internalType"]).split(".")[-1].removesuffix("[]")
-        expected = [field_name(one["name"]) for one in parameter["components"]]
-        assert [one.name for one in fields(_INPUTS[name])] == expected, name
-        seen.add(name)
+        name = str(parameter["internalType"]).split(".")[-1].partition("[")[0]
+        found[name] = [field_name(one["name"]) for one in parameter["components"]]
         for one in parameter["components"]:
             walk(one)
 
-    walk(artifact("EpochLedger").entry("function", "submit")["inputs"][0])
-    assert seen == set(_INPUTS)
+    for contract in ("EpochLedger", "ProviderStaking", "Delegation", "JobEscrow", "SlashingCourt", "ChallengeCourt"):
+        for function_ in artifact(contract).entries("function"):
+            for parameter in function_["inputs"]:
+                walk(parameter)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(_LISTED))
+def test_what_functions_take_is_in_the_contracts_order(name: str) -> None:
+    kind = _LISTED[name]
+    expected = [_OTHER_NAMES.get((name, one), one) for one in _structs()[name]]
+    found = [one.name for one in fields(kind)]  # type: ignore[arg-type]
+    assert found == expected
+
+
+def test_no_struct_that_a_function_takes_is_forgotten() -> None:
+    # the signed part of a report is written by hand, from the lists it names by hash
+    assert set(_structs()) == {*_LISTED, "Report"}
+
+
+@given(strategies.reports)
+def test_the_signed_part_of_a_report_is_in_the_contracts_order(report: types.Report) -> None:
+    domain = messages.Domain(31337, "0x" + "5f" * 20)
+    members = _structs()["Report"]
+    values = dict(zip(members, report_values(report, domain), strict=True))
+    message = leaves.report_digest(report, domain)
+    for name in members:
+        if name in ("totals", "harms"):
+            continue
+        assert values[name] == getattr(message, name), name
+    assert values["totals"] == astuple(report.totals)
+    assert values["harms"] == [astuple(one) for one in report.harms]
+    assert message.attributes() == tuple(members)
 
 
 def test_an_unknown_contract_or_function_is_named() -> None:
