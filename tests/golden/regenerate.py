@@ -2,9 +2,11 @@
 
     python -m tests.golden.regenerate
 
-Eight providers over two epochs of a day; the second epoch is kept. One is dead, one loses an hour, one fails its
-canaries, one is in maintenance, one is jailed, the others are perfect; customers pay fractions of a unit, and one
-attempt ended with nobody's signature but the gateway's.
+Ten providers over four epochs of a day; the last epoch is kept. One is dead for the third day, one loses time every day
+and one did until the day before, one is down half the day, one fails its canaries, one rests as it declared, one is
+jailed, one registered at noon, the others are perfect but for an hour in which half the market is down. Three have
+delegators behind them, with and without commission and more of them than count. Customers pay fractions of a unit, and
+some attempts ended with nobody's signature but the gateway's.
 """
 
 from __future__ import annotations
@@ -20,39 +22,73 @@ from contracts.types import ProviderStatus, Report
 from rewards.blobs import FolderStore
 from rewards.evidence import write_bundle
 from rewards.settlement import settle
+from rewards.state import GENESIS
 from rewards.testing import LEDGER, Network
 from rewards.types import EpochInputs
 
-FOLDER = Path(__file__).parent / "epoch-1"
-EXPECTED = Path(__file__).parent / "epoch-1.json"
+EPOCH = 3
+FOLDER = Path(__file__).parent / f"epoch-{EPOCH}"
+EXPECTED = Path(__file__).parent / f"epoch-{EPOCH}.json"
+DAY = 1440
 
 
 def golden_inputs() -> EpochInputs:
     """Build the inputs of the golden epoch from names and seeds alone."""
-    net = Network(providers=8, customers=3, slots=1440)
-    dead, short, wrong, upkeep, jailed, *_ = net.provider_names
-    first = settle(net.inputs(attempts=net.attempts(0, 30, seed=1), probe_days=net.probe_days(0, {short: range(200)})))
-    net.change(jailed, status=ProviderStatus.JAILED)
-    timeout = net.attempt(dead, net.customer_names[0], 1440 + 7, job=b"\x2a" * 32, status=Status.TIMEOUT, signed=False)
-    down = {dead: range(3, 1440), short: range(600, 660), upkeep: range(100, 400)}
+    net = Network(providers=10, customers=3, slots=DAY)
+    dead, short, mended, half, wrong, upkeep, jailed, late, *_ = net.provider_names
+    net.change(late, registered_at=net.timing.epoch_start(EPOCH) + DAY * 60 // 2)
+    net.change(wrong, delegated=700 * 10**18 + 1, commission_ppm=123_456)
+    net.change(mended, delegated=10**22)
+    net.change(half, stake=net.records[half].stake + 3, delegated=50 * 10**18, commission_ppm=10**6)
+    opening = GENESIS
+    for epoch in range(EPOCH):
+        if epoch == EPOCH - 1:
+            net.change(jailed, status=ProviderStatus.JAILED)
+        gone = {
+            short: range(200),
+            mended: range(300, 500),
+            dead: range(7, DAY) if epoch == 1 else range(DAY if epoch else 0),
+        }
+        settled = settle(
+            net.inputs(
+                epoch,
+                attempts=net.attempts(epoch, 30, seed=epoch + 1, failing=[dead] if epoch else []),
+                probe_days=net.probe_days(epoch, gone),
+                opening=opening,
+            )
+        )
+        opening = replace(settled.closing, report=bytes([0x11 + epoch]) * 32)
+    first, customer = EPOCH * DAY, net.customer_names[0]
+    timeout = net.attempt(dead, customer, first + 7, job=b"\x2a" * 32, status=Status.TIMEOUT, signed=False)
+    storm = range(700, 760)
+    down: dict[str, list[int]] = {
+        dead: [*range(DAY)],
+        short: [*range(900, 950), *storm],
+        half: [*range(0, 650), *storm],
+        upkeep: [*range(100, 400)],
+        late: [*range(DAY // 2)],
+        **{name: [*storm] for name in net.provider_names[8:]},
+    }
     return net.inputs(
-        1,
-        attempts=[*net.attempts(1, 40, seed=2, most_atto=10**16), timeout],
-        probe_days=net.probe_days(1, down),
+        EPOCH,
+        attempts=[*net.attempts(EPOCH, 60, seed=EPOCH + 1, most_atto=10**16), timeout],
+        probe_days=net.probe_days(EPOCH, down),
         canary_days=[
-            net.canary_day(verifier, name, 1, 6, 5 if name == wrong else 6)
+            net.canary_day(verifier, name, EPOCH, 6, 5 if name == wrong else 6)
             for verifier in range(3)
             for name in net.provider_names
         ],
-        maintenance={upkeep: range(100, 400)},
-        opening=replace(first.closing, report=b"\x11" * 32),
+        maintenance={upkeep: [net.window(EPOCH, 100, 250), net.window(EPOCH, 250, 400)]},
+        opening=opening,
     )
 
 
 def words(report: Report) -> dict[str, str]:
     """Return what has to reproduce: every digest that amounts decide; `rules` covers the source text, so not that."""
     message = report_digest(report, Domain(31_337, LEDGER)).to_json()
-    return {name: message[name] for name in ("previous", "state", "totals", "leaves", "movements")}
+    return {
+        name: message[name] for name in ("previous", "state", "totals", "leaves", "measurements", "movements", "harms")
+    }
 
 
 def main() -> None:
