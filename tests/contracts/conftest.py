@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from brownie import accounts, chain, project
+from brownie import accounts, project
 
 from tests.contracts.support.market import Market
 
@@ -45,15 +45,14 @@ def deployment(deploy_script: ModuleType, built: Any, tmp_path_factory: pytest.T
     contracts = {name: built[kind].at(record["contracts"][name]) for name, kind in kinds.items()}
     market = Market(contracts, record["parameters"])
     market.settle_in()
-    chain.snapshot()
+    market.remember()
     return market
 
 
 @pytest.fixture
 def unopened(deployment: Market) -> Iterator[Market]:
     """Give a test the market as it was settled, before the clock is opened, and check the books afterwards."""
-    chain.revert()
-    deployment.last_report = None
+    deployment.rewind()
     yield deployment
     deployment.check_books()
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from brownie import accounts, chain
+from brownie import accounts
 
 from tests.contracts.support.market import Market
 
@@ -17,7 +17,8 @@ def governed(deployment, deploy_script, built, tmp_path_factory):
 
     Proposer, guardian and arbitrator are accounts 10, 11 and 12; anybody may execute what has waited.
     """
-    chain.revert()
+    deployment.rewind()
+    outside = deployment.beginning
     parameters = json.loads(PRODUCTION.read_text())
     parameters["stake_token"]["address"] = deployment.stake_token.address
     parameters["payment_token"]["address"] = deployment.payment_token.address
@@ -31,8 +32,10 @@ def governed(deployment, deploy_script, built, tmp_path_factory):
     (folder / "parameters.json").write_text(json.dumps(parameters))
     record = deploy_script.deploy(folder / "parameters.json", folder / "out.json", dry_run=False, say=lambda line: None)
     contracts = {name: built[kind].at(record["contracts"][name]) for name, kind in deploy_script.CONTRACTS.items()}
-    chain.snapshot()
-    return Market(contracts, record["parameters"])
+    deployment.remember()
+    yield Market(contracts, record["parameters"])
+    deployment.beginning = outside
+    deployment.rewind()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from brownie import accounts, web3
+from brownie import accounts, chain, web3
 from eth_utils import keccak
 
 from contracts.types import Leaf, Report
@@ -51,6 +51,7 @@ class Market:
         self.dora, self.egon = accounts[7], accounts[8]  # to delegate; did nothing yet
         self.verifier_accounts = [accounts.add(key) for key in VERIFIER_KEYS]
         self.last_report: Report | None = None
+        self.beginning: Any = None
 
     # ------------------------------------------------------------------------------------------------------ set-up
 
@@ -104,6 +105,20 @@ class Market:
         digest = keccak(text=f"offer of {who.address}")
         endpoint = f"http://{who.address}"
         return self.staking.register(signer, hardware_class, units, digest, "local", endpoint, {"from": who})
+
+    # --------------------------------------------------------------------------------------------------- beginnings
+
+    def remember(self) -> None:
+        """Make this block the one from which tests start."""
+        chain.snapshot()
+        self.beginning = chain._snapshot_id
+
+    def rewind(self) -> None:
+        """Go back to where tests start, whatever snapshots property tests and state machines took meanwhile."""
+        chain._snapshot_id = self.beginning
+        chain.revert()
+        self.beginning = chain._snapshot_id
+        self.last_report = None
 
     # -------------------------------------------------------------------------------------------------------- time
 
