@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from contracts.codec import constructor_data
+from contracts.codec import constructor_data, function
 from contracts.deployment import Deployment
 from contracts.devnet import Devnet
 from contracts.errors import BadDeployment
 from contracts.signing import Signer
 
+_MOST_GAS = 10_000_000
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -26,7 +27,8 @@ def deploy(devnet: Devnet, changes: Mapping[str, Mapping[str, Any]] | None = Non
     """Deploy the whole of the contracts from the devnet's first account, by the plan of `scripts/deploy.py`.
 
     Parameters are those of `devnet-parameters.json`, with single values replaced: `{"escrow": {"thaw_seconds": 200}}`.
-    The epoch clock stays closed: send `Epochs.open` from the first account. Works in a checkout only.
+    Roles are given out as there. The epoch clock stays closed: send `Clock.open` from the first account. Works in a
+    checkout only.
     """
     parameters: dict[str, Any] = json.loads((_ROOT / "contracts/deployments/devnet-parameters.json").read_text())
     for group, values in (changes or {}).items():
@@ -34,23 +36,46 @@ def deploy(devnet: Devnet, changes: Mapping[str, Mapping[str, Any]] | None = Non
     deployer = devnet.accounts[0].address
     nonce = int(devnet.rpc("eth_getTransactionCount", deployer, "latest"), 16)
     first_block = int(devnet.rpc("eth_blockNumber"), 16) + 1
-    at, steps = _script().plan(parameters, deployer, nonce)
-    hashes = []
-    for number, (_, contract, arguments) in enumerate(steps):
-        data = constructor_data(contract, [_lower(value) for value in arguments])
-        transaction = {"from": deployer, "data": "0x" + data.hex(), "nonce": hex(nonce + number), "gas": hex(8_000_000)}
-        hashes.append(devnet.rpc("eth_sendTransaction", transaction))
-    AnvilControl(devnet).mine_pending()
-    for (name, _, _), hash_ in zip(steps, hashes, strict=True):
-        receipt = devnet.rpc("eth_getTransactionReceipt", hash_)
-        if receipt is None or receipt["status"] != "0x1" or receipt["contractAddress"].lower() != at[name].lower():
+    script = _script()
+    planned, steps = script.plan(parameters, deployer, nonce)
+    at = {name: address.lower() for name, address in planned.items()}
+    sent = [constructor_data(contract, [_lower(value) for value in arguments]) for _, contract, arguments in steps]
+    receipts = _send_all(devnet, [(None, data) for data in sent])
+    for (name, _, _), receipt in zip(steps, receipts, strict=True):
+        if receipt is None or receipt["status"] != "0x1" or receipt["contractAddress"].lower() != at[name]:
             raise BadDeployment(f"{name} was not deployed where it was planned: {receipt}")
-    return Deployment(
-        int(devnet.rpc("eth_chainId"), 16),
-        first_block,
-        {name: address.lower() for name, address in at.items()},
-        parameters,
-    )
+    roles = [(at["Authority"], data) for data in _role_calls(script, parameters, at, deployer)]
+    if any(receipt is None or receipt["status"] != "0x1" for receipt in _send_all(devnet, roles)):
+        raise BadDeployment("the roles of the deployment could not be given out")
+    return Deployment(int(devnet.rpc("eth_chainId"), 16), first_block, at, parameters)
+
+
+def _role_calls(script: Any, parameters: Mapping[str, Any], at: Mapping[str, str], deployer: str) -> list[bytes]:
+    """Return the calls of the Authority by which `scripts/deploy.py` gives out the roles."""
+    calls = []
+    for role, functions in script.RESTRICTED.items():
+        for name, restricted in functions:
+            selector = function(name, restricted).selector
+            calls.append(function("Authority", "setTargetFunctionRole").encode((at[name], [selector], role)))
+    held = script.grants(parameters, at, deployer)
+    for (role, account), delay in held.items():
+        if (role, account) != (script.ADMIN, deployer):
+            calls.append(function("Authority", "grantRole").encode((role, account, delay)))
+    if (script.ADMIN, deployer) not in held:
+        calls.append(function("Authority", "renounceRole").encode((script.ADMIN, deployer)))
+    return calls
+
+
+def _send_all(devnet: Devnet, calls: Sequence[tuple[str | None, bytes]]) -> list[Any]:
+    """Send calls (or creations, to nobody) from the first account, mine them, and return their receipts."""
+    sender = devnet.accounts[0].address
+    nonce = int(devnet.rpc("eth_getTransactionCount", sender, "latest"), 16)
+    hashes = []
+    for number, (to, data) in enumerate(calls):
+        transaction = {"from": sender, "data": "0x" + data.hex(), "nonce": hex(nonce + number), "gas": hex(_MOST_GAS)}
+        hashes.append(devnet.rpc("eth_sendTransaction", transaction | ({"to": to} if to else {})))
+    AnvilControl(devnet).mine_pending()
+    return [devnet.rpc("eth_getTransactionReceipt", hash_) for hash_ in hashes]
 
 
 class AnvilControl:
