@@ -22,17 +22,26 @@ GENESIS_DIGEST = state_digest(GENESIS)
 async def collect(chain: Chain, epoch: int, at: Checkpoint) -> ChainView:
     """Read everything at `at`; raises CheckpointRefused when that block is too early to settle the epoch.
 
-    The checkpoint comes after the end of the epoch and after the submission of the report before, so that balances
-    are those which that report's charges left behind.
+    The checkpoint comes after the end of the epoch and after the report before was complete, so that balances are
+    those which that report's charges left behind; and no charges of a cancelled report wait to be returned then.
     """
-    opening = GENESIS_DIGEST
+    opening, epochs = GENESIS_DIGEST, Epochs(chain)
     if epoch:
-        record = await Epochs(chain).record(epoch - 1, at)
+        record = await epochs.record(epoch - 1, at)
         if record is None:
             raise CheckpointRefused(
                 f"at block {at.number} the report of epoch {epoch - 1} is not on the chain: take a block after it"
             )
+        if not record.completed_at:
+            raise CheckpointRefused(
+                f"at block {at.number} the report of epoch {epoch - 1} lacks leaves or charges: take a block after them"
+            )
         opening = record.state
+    if refunds := await epochs.refunds_due(at):
+        raise CheckpointRefused(
+            f"at block {at.number} charges of {refunds} units of a cancelled report wait to be returned: return them"
+            f" (`EpochLedger.refund`), then take a later block"
+        )
     facts = await gather_facts(chain, epoch, at)
     end = facts.timing.epoch_end(epoch)
     if at.time < end:

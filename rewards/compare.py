@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from contracts.leaves import report_digest
+from contracts.messages import Domain
+from contracts.published import PublishedReport
 from contracts.types import Report
 from rewards.canonical import plain
 from rewards.types import ChainInputs, Difference
@@ -13,7 +16,7 @@ from rewards.types import ChainInputs, Difference
 # Order of a report's fields from cause to effect: amounts before the digests that cover them.
 _REPORT_ORDER = (
     "epoch", "previous", "checkpoint_block", "checkpoint_hash", "rules",
-    "measurements", "leaves", "charges", "credits", "pools", "payees", "harms", "totals", "state", "evidence",
+    "leaves", "charges", "credits", "pools", "payees", "totals", "harms", "measurements", "state", "evidence",
 )  # fmt: skip
 _KEYS = ("provider", "operator", "customer", "verifier")
 
@@ -25,6 +28,20 @@ def compare_reports(ours: Report, theirs: Report, where: str = "report") -> Diff
         if found is not None:
             return found
     return None
+
+
+def compare_published(published: PublishedReport, theirs: Report, domain: Domain, where: str) -> Difference | None:
+    """Return the first field in which a report differs from what is published of it and from what was signed.
+
+    What is not on the chain yet is held against the signed hashes alone.
+    """
+    ours = published.report
+    for name in _REPORT_ORDER:
+        if name not in published.missing:
+            found = compare(getattr(ours, name), getattr(theirs, name), f"{where}.{name}")
+            if found is not None:
+                return found
+    return compare(published.signed, report_digest(theirs, domain), f"{where} (as signed)")
 
 
 def compare_inputs(ours: ChainInputs, theirs: ChainInputs, where: str = "inputs.json") -> Difference | None:

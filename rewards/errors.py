@@ -112,4 +112,4 @@ class ReplayError(RewardsError):
 
 
 class CheckpointRefused(ReplayError):
-    """A block cannot be the checkpoint of an epoch: take a final block after the epoch's end and the report before."""
+    """A block cannot be an epoch's checkpoint: take a final one after its end, the report before, and all refunds."""

@@ -14,7 +14,7 @@ from contracts.chain import Chain
 from contracts.history import read_report
 from rewards.blobs import Source
 from rewards.chain_inputs import check_checkpoint, collect
-from rewards.compare import compare_reports
+from rewards.compare import compare_published
 from rewards.evidence import Bundle, read_bundle
 from rewards.examine import Progress, ReplayResult, examine, silent
 from rewards.types import Difference
@@ -25,7 +25,7 @@ __all__ = ["ReplayResult", "examine", "recompute", "replay"]
 async def replay(
     epoch: int, chain: Chain, source: Source, progress: Progress = silent, threads: int = 2
 ) -> ReplayResult:
-    """Recompute a report that is on the chain.
+    """Recompute a report that is on the chain, complete or not, activated or not: what was signed binds all of it.
 
     `progress(step, done, all)` is told what is going on; while evidence is read and examined it is called from another
     thread, so that a server goes on answering meanwhile.
@@ -36,12 +36,11 @@ async def replay(
     """
     progress("reading the report", 0, 1)
     published = await read_report(chain, epoch, await chain.checkpoint())
-    report = published.report
     progress("reading the report", 1, 1)
-    bundle = await asyncio.to_thread(_read, source, report.evidence, progress)
-    difference = compare_reports(report, bundle.report, "report.json")
+    bundle = await asyncio.to_thread(_read, source, published.signed.evidence, progress)
+    difference = compare_published(published, bundle.report, chain.deployment.domain(), "report.json")
     if difference is not None:
-        return ReplayResult(epoch, report, None, difference, len(bundle.inputs.attempts))
+        return ReplayResult(epoch, published.report, None, difference, len(bundle.inputs.attempts))
     return await recompute(bundle, chain, progress, threads)
 
 
