@@ -36,6 +36,12 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
         string endpoint;
     }
 
+    /// @dev Membership from `joinedAt` to `leftAt`, that second excluded; zero while it lasts.
+    struct Span {
+        uint64 joinedAt;
+        uint64 leftAt;
+    }
+
     IERC20 internal immutable _token;
     address public immutable clock;
     address public immutable court;
@@ -50,6 +56,7 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
 
     EnumerableSet.AddressSet internal _set;
     mapping(address operator => Member) internal _members;
+    mapping(address operator => Span[]) internal _spans;
     mapping(address operator => mapping(uint64 epoch => bytes32)) public seedCommitment;
     mapping(address operator => mapping(uint64 epoch => bytes32)) public daysCommitment;
 
@@ -79,6 +86,7 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
         _checkEndpoint(endpoint);
         (m.bond, m.joinedAt, m.endpoint) = (bond, uint64(block.timestamp), endpoint);
         _set.add(msg.sender);
+        _spans[msg.sender].push(Span({joinedAt: uint64(block.timestamp), leftAt: 0}));
         uint256 booked = totalBonds;
         totalBonds = booked + bond;
         emit Joined(msg.sender, bond, endpoint);
@@ -95,8 +103,8 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
 
     /// @inheritdoc IBondedOperators
     function leave() external {
-        if (!_set.remove(msg.sender)) revert NotMember(msg.sender);
-        uint64 releaseAt = uint64(block.timestamp) + unbondingSeconds;
+        _requireMember(msg.sender);
+        uint64 releaseAt = _expel(msg.sender);
         _members[msg.sender].releaseAt = releaseAt;
         emit Left(msg.sender, releaseAt);
     }
@@ -123,7 +131,7 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
         if (bonded == 0 || (releaseAt != 0 && block.timestamp >= releaseAt)) return 0;
 
         taken = Math.mulDiv(bonded, ppm, WHOLE_PPM, Math.Rounding.Ceil);
-        if (_set.remove(operator)) releaseAt = uint64(block.timestamp) + unbondingSeconds;
+        if (releaseAt == 0) releaseAt = _expel(operator);
         if (taken == bonded) {
             releaseAt = 0;
             delete _members[operator];
@@ -133,6 +141,14 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
         totalBonds -= taken;
         emit Slashed(operator, taken, bonded - taken, releaseAt);
         _token.safeTransfer(msg.sender, taken);
+    }
+
+    /// @dev Ends a membership; returns when the bond is released.
+    function _expel(address operator) private returns (uint64 releaseAt) {
+        _set.remove(operator);
+        Span[] storage spans = _spans[operator];
+        spans[spans.length - 1].leftAt = uint64(block.timestamp);
+        return uint64(block.timestamp) + unbondingSeconds;
     }
 
     function _checkEndpoint(string calldata endpoint) private pure {
@@ -192,6 +208,18 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
     /// @inheritdoc IBondedOperators
     function isMember(address operator) external view returns (bool) {
         return _set.contains(operator);
+    }
+
+    /// @inheritdoc IBondedOperators
+    function wasMember(address operator, uint64 from, uint64 to) external view returns (bool) {
+        if (from >= to) return false;
+        Span[] storage spans = _spans[operator];
+        // the last one that began before `to` also ends last; each later one took an unbonding time or a whole bond
+        for (uint256 i = spans.length; i != 0; --i) {
+            Span storage span = spans[i - 1];
+            if (span.joinedAt < to) return span.leftAt == 0 || span.leftAt > from;
+        }
+        return false;
     }
 
     /// @inheritdoc IBondedOperators

@@ -129,6 +129,10 @@ interface IBondedOperators {
     /// @notice Whether an operator is in the set.
     function isMember(address operator) external view returns (bool);
 
+    /// @notice Whether an operator was in the set at some moment of `[from, to)`. Neither withdrawing nor the loss of a whole bond clears that; the
+    /// second in which it left is no part of it.
+    function wasMember(address operator, uint64 from, uint64 to) external view returns (bool);
+
     /// @notice The set, in no particular order.
     function members() external view returns (address[] memory);
     function memberCount() external view returns (uint256);

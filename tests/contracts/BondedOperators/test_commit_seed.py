@@ -20,7 +20,7 @@ def test_refuses_before_anybody_knows_when_the_epoch_begins(unopened):
 
 
 def test_refuses_an_epoch_that_has_begun_to_the_second(market):
-    verifier, start = market.verifier_accounts[0], market.ledger.epochStart(1)
+    verifier, start = market.verifier_accounts[0], market.clock.epochStart(1)
     found = refused(market.verifiers.commitSeed, 0, COMMITMENT, sender=verifier)
     assert found[:2] == ("EpochBegun", 0)
     market.wait_until(start - 1)
@@ -43,7 +43,7 @@ def test_keeps_the_first_commitment_for_each_epoch(market):
 
 def test_lets_seeds_for_epoch_zero_be_committed_between_opening_and_genesis(unopened):
     genesis = unopened.now() + 100
-    unopened.ledger.open(genesis, {"from": unopened.admin})
+    unopened.clock.open(genesis, {"from": unopened.admin})
     verifier = unopened.verifier_accounts[0]
     unopened.verifiers.commitSeed(0, COMMITMENT, {"from": verifier})
     assert unopened.verifiers.seedCommitment(verifier, 0) == "0x" + COMMITMENT.hex()

@@ -4,6 +4,8 @@ from tests.contracts.support.market import STAKE
 from tests.contracts.support.refusals import deployment_refused, refused
 
 BOND = 5000 * STAKE
+ZERO = "0x" + "00" * 20
+LINKS = {"clock": "EpochClock", "court": "SlashingCourt", "guardian": "Guardian"}
 
 
 def test_refuses_a_second_bond(market):
@@ -39,7 +41,8 @@ def test_refuses_who_cannot_pay_the_bond(market):
 def test_refuses_to_be_deployed_with_a_quorum_two_halves_could_reach(market, built):
     def refusal(most, least, quorum, unbonding=120, bond=1):
         config = (bond, most, least, quorum, unbonding)
-        return deployment_refused(built.BondedOperators, market.stake_token, market.ledger, config, sender=market.admin)
+        links = (market.stake_token, market.clock, market.court, market.guardian)
+        return deployment_refused(built.BondedOperators, *links, config, sender=market.admin)
 
     assert refusal(5, 4, 2) == ("OutOfBounds", "quorum", 2, 3, 4)
     assert refusal(5, 3, 4) == ("OutOfBounds", "quorum", 4, 2, 3)
@@ -47,6 +50,27 @@ def test_refuses_to_be_deployed_with_a_quorum_two_halves_could_reach(market, bui
     assert refusal(65, 3, 2) == ("OutOfBounds", "most", 65, 1, 64)
     assert refusal(5, 3, 2, bond=0) == ("OutOfBounds", "bond", 0, 1, 10**27)
     assert refusal(5, 3, 2, unbonding=63) == ("OutOfBounds", "unbondingSeconds", 63, 64, 90 * 24 * 3600)
+
+
+def test_refuses_to_be_deployed_without_knowing_the_others(market, built):
+    names = ("clock", "court", "guardian")
+    for name in names:
+        links = [ZERO if each == name else market.contracts[LINKS[each]] for each in names]
+        config = (1, 3, 3, 2, 120)
+        found = deployment_refused(built.BondedOperators, market.stake_token, *links, config, sender=market.admin)
+        assert found == ("ZeroAddress", name)
+
+
+def test_refuses_while_the_market_is_paused_and_nothing_else_is(market):
+    market.pause()
+    found = refused(market.gateways.join, "http://x", sender=market.fresh)
+    assert found == ("StillPaused", market.guardian.pausedUntil())
+    verifier = market.verifier_accounts[0]
+    market.verifiers.setEndpoint("http://y", {"from": verifier})
+    market.verifiers.commitSeed(1, b"\x01" * 32, {"from": verifier})
+    market.verifiers.leave({"from": verifier})
+    market.wait(120)
+    assert market.guardian.paused() and market.verifiers.withdraw({"from": verifier}).return_value == BOND
 
 
 def test_pulls_the_bond_and_makes_a_member(market):
@@ -74,5 +98,6 @@ def test_set_endpoint_is_for_members_and_changes_only_that(market):
 
 def test_tells_its_links_and_parameters(market):
     them = market.verifiers
-    assert them.stakeToken() == market.stake_token and them.epochLedger() == market.ledger
+    assert (them.stakeToken(), them.clock()) == (market.stake_token, market.clock)
+    assert (them.court(), them.guardian()) == (market.court, market.guardian)
     assert (them.bond(), them.most(), them.least(), them.quorum(), them.unbondingSeconds()) == (BOND, 3, 3, 2, 120)

@@ -10,14 +10,21 @@ def give(market, court, amount):
 
 
 def test_refuses_everybody_but_the_court(market):
-    for caller in (market.admin, market.alice):
+    for caller in (market.admin, market.alice, market.ledger):
         found = refused(market.escrow.compensate, [], [], sender=caller)
-        assert found == ("NotCourt", caller.address.lower())
+        assert found == ("NotCourt", str(caller).lower())
 
 
 def test_refuses_lists_of_different_lengths(market, as_court):
     found = refused(market.escrow.compensate, [market.alice.address], [1, 2], sender=as_court)
     assert found == ("LengthMismatch", 1, 2)
+    found = refused(market.escrow.compensate, [market.alice.address], [], sender=as_court)
+    assert found == ("LengthMismatch", 1, 0)
+
+
+def test_refuses_compensation_without_the_tokens_for_it(market, as_court):
+    found = refused(market.escrow.compensate, [market.alice.address], [5], sender=as_court)
+    assert found == ("ERC20InsufficientAllowance", market.escrow.address.lower(), 0, 5)
 
 
 def test_refuses_to_pay_what_nobody_has(market):
@@ -28,6 +35,7 @@ def test_refuses_to_pay_what_nobody_has(market):
 def test_adds_up_and_pays_once_at_any_time(market, as_court):
     give(market, as_court, 10 * STAKE)
     people = [market.alice.address, market.bob.address]
+    held = market.stake_token.balanceOf(market.escrow)
     tx = market.escrow.compensate(people, [6 * STAKE, 3 * STAKE], {"from": as_court})
     assert [dict(event) for event in tx.events["Compensated"]] == [
         {"customer": market.alice, "amount": 6 * STAKE, "compensationAfter": 6 * STAKE},
@@ -36,19 +44,42 @@ def test_adds_up_and_pays_once_at_any_time(market, as_court):
     market.escrow.compensate(people[:1], [STAKE], {"from": as_court})
     assert market.escrow.customer(market.alice)["compensation"] == 7 * STAKE
     assert market.escrow.totalCompensation() == 10 * STAKE
+    assert market.stake_token.balanceOf(market.escrow) == held + 10 * STAKE
     balance = market.stake_token.balanceOf(market.alice)
+    market.pause()
     tx = market.escrow.withdrawCompensation({"from": market.alice})
     assert tx.return_value == 7 * STAKE
     assert tx.events["CompensationWithdrawn"] == {"customer": market.alice, "amount": 7 * STAKE}
     assert market.stake_token.balanceOf(market.alice) == balance + 7 * STAKE
     assert market.escrow.totalCompensation() == 3 * STAKE
+    assert market.escrow.customer(market.bob)["compensation"] == 3 * STAKE
     assert refused(market.escrow.withdrawCompensation, sender=market.alice)[0] == "NothingToWithdraw"
 
 
-def test_fund_sla_stake_refuses_nothing_and_takes_gifts(market):
+def test_a_weight_too_small_for_a_unit_does_not_hold_up_the_others(market, as_court):
+    give(market, as_court, 2)
+    tx = market.escrow.compensate([market.alice.address, market.bob.address], [0, 2], {"from": as_court})
+    assert [event["amount"] for event in tx.events["Compensated"]] == [0, 2]
+    assert market.escrow.customer(market.alice)["compensation"] == 0
+    assert market.escrow.customer(market.bob)["compensation"] == 2
+    tx = market.escrow.compensate([market.alice.address], [0], {"from": as_court})
+    assert "Transfer" not in tx.events
+
+
+def test_pays_200_customers_in_one_page(market, as_court):
+    give(market, as_court, 200)
+    people = [f"0x{i + 1:040x}" for i in range(200)]
+    tx = market.escrow.compensate(people, [1] * 200, {"from": as_court})
+    assert len(tx.events["Compensated"]) == 200 and tx.gas_used < 8_000_000
+    assert market.escrow.totalCompensation() == 200
+
+
+def test_fund_sla_stake_refuses_nothing_and_takes_gifts_in_any_state(market):
     assert refused(market.escrow.fundSlaStake, 0, sender=market.fresh) == ("ZeroAmount",)
-    held = market.stake_token.balanceOf(market.escrow)
+    market.pause()
+    held, balance = market.stake_token.balanceOf(market.escrow), market.stake_token.balanceOf(market.fresh)
     tx = market.escrow.fundSlaStake(4 * STAKE, {"from": market.fresh})
     assert tx.events["StakeSlaFundChanged"] == {"delta": 4 * STAKE, "fundAfter": 4 * STAKE}
     assert market.escrow.stakeSlaFund() == 4 * STAKE
     assert market.stake_token.balanceOf(market.escrow) == held + 4 * STAKE
+    assert market.stake_token.balanceOf(market.fresh) == balance - 4 * STAKE

@@ -19,6 +19,7 @@ def test_shows_a_stranger_as_empty(market):
 def test_tells_its_links_parameters_and_sums(market):
     escrow = market.escrow
     assert escrow.paymentToken() == market.payment_token and escrow.stakeToken() == market.stake_token
+    assert escrow.clock() == market.clock and escrow.guardian() == market.guardian
     assert escrow.epochLedger() == market.ledger and escrow.court() == market.court and escrow.thawSeconds() == 130
     assert (escrow.totalBalances(), escrow.slaFund()) == (1500 * PAY, 10 * PAY)
     assert (escrow.totalCompensation(), escrow.stakeSlaFund()) == (0, 0)

@@ -1,7 +1,7 @@
 """requestWithdrawal, cancelWithdrawal, withdraw: money goes back after its thaw."""
 
 from tests.contracts.support.market import PAY
-from tests.contracts.support.refusals import deployment_refused, refused
+from tests.contracts.support.refusals import refused
 
 
 def test_refuses_to_thaw_nothing_or_more_than_the_balance(market):
@@ -11,6 +11,8 @@ def test_refuses_to_thaw_nothing_or_more_than_the_balance(market):
     market.escrow.requestWithdrawal(600 * PAY, {"from": market.alice})
     found = refused(market.escrow.requestWithdrawal, 400 * PAY + 1, sender=market.alice)
     assert found == ("WithdrawalAboveBalance", 1000 * PAY + 1, 1000 * PAY)
+    found = refused(market.escrow.requestWithdrawal, 2**128 - 1, sender=market.alice)
+    assert found == ("WithdrawalAboveBalance", 2**128 - 1 + 600 * PAY, 1000 * PAY), "nothing wraps"
 
 
 def test_refuses_to_pay_or_cancel_what_does_not_thaw(market):
@@ -26,25 +28,6 @@ def test_refuses_a_second_early_and_pays_on_time(market):
     assert refused(market.escrow.withdraw, sender=market.alice) == ("StillThawing", thawed_at, thawed_at - 1)
     market.wait_until(thawed_at)
     assert market.escrow.withdraw.call({"from": market.alice}) == 400 * PAY
-
-
-def test_refuses_to_be_deployed_with_a_thaw_shorter_than_an_epoch_takes_to_be_charged(market, built, deploy_script):
-    from brownie import web3
-
-    at = deploy_script.created_address(market.admin.address, web3.eth.get_transaction_count(market.admin.address) + 1)
-    rules = tuple(market.ledger.rules())
-    others = (at, market.verifiers, market.admin, market.authority)
-    ledger = built.EpochLedger.deploy(market.payment_token, *others, (1, 60, 4, 0), rules, {"from": market.admin})
-    links = (market.payment_token, market.stake_token, ledger, market.court)
-    found = deployment_refused(built.JobEscrow, *links, (71,), sender=market.admin)
-    assert found == ("OutOfBounds", "thawSeconds", 71, 72, 30 * 24 * 3600)
-    assert built.JobEscrow.deploy(*links, (72,), {"from": market.admin}) == at
-
-
-def test_refuses_to_be_deployed_at_an_address_the_ledger_does_not_know(market, built):
-    links = (market.payment_token, market.stake_token, market.ledger, market.court)
-    found = deployment_refused(built.JobEscrow, *links, (130,), sender=market.stranger)
-    assert found[:3] == ("WrongLink", "ledger.escrow", market.escrow.address.lower())
 
 
 def test_keeps_the_balance_while_it_thaws(market):
@@ -89,3 +72,35 @@ def test_pays_once_and_exactly(market):
     assert market.payment_token.balanceOf(market.escrow) == held - 400 * PAY
     assert market.escrow.totalBalances() == total - 400 * PAY
     assert refused(market.escrow.withdraw, sender=market.alice) == ("NothingThawing", market.alice.address.lower())
+
+
+def test_a_second_withdrawal_after_the_first_is_another_one(market):
+    market.escrow.requestWithdrawal(400 * PAY, {"from": market.alice})
+    market.wait(130)
+    market.escrow.withdraw({"from": market.alice})
+    tx = market.escrow.requestWithdrawal(1, {"from": market.alice})
+    assert refused(market.escrow.withdraw, sender=market.alice)[:2] == ("StillThawing", tx.timestamp + 130)
+    market.wait(130)
+    assert market.escrow.withdraw({"from": market.alice}).return_value == 1, "dust, too"
+
+
+def test_every_step_out_works_while_the_market_is_paused(market):
+    market.pause()
+    market.escrow.requestWithdrawal(400 * PAY, {"from": market.alice})
+    market.escrow.cancelWithdrawal({"from": market.alice})
+    market.escrow.requestWithdrawal(1000 * PAY, {"from": market.alice})
+    market.wait(130)
+    assert market.guardian.paused()
+    assert market.escrow.withdraw({"from": market.alice}).return_value == 1000 * PAY
+
+
+def test_money_asked_back_in_the_first_second_of_an_epoch_is_still_there_when_it_is_charged(market, as_ledger):
+    """The thaw outlasts the epoch, the report delay and a fifth of both."""
+    market.end_of(0)
+    tx = market.escrow.requestWithdrawal(1000 * PAY, {"from": market.alice})
+    assert tx.timestamp <= market.clock.epochStart(1) + 2
+    market.end_of(1)
+    assert refused(market.escrow.withdraw, sender=market.alice)[0] == "StillThawing"
+    market.escrow.charge(1, [(market.alice.address, 100 * PAY)], {"from": as_ledger})
+    market.wait_until(tx.timestamp + 130)
+    assert market.escrow.withdraw({"from": market.alice}).return_value == 900 * PAY
