@@ -163,7 +163,7 @@ class Market:
         epoch = 0 if last is None else last.epoch + 1
         previous = reports.ZERO32 if last is None else reports.struct_hash(*self.ground, last)
         before = () if last is None else last.leaves
-        return reports.make_report(epoch, leaves, previous=previous, before=before, **parts)
+        return reports.make_report(epoch, leaves, previous=previous, before=before, ground=self.ground, **parts)
 
     def sign(self, report: Report, signers: Sequence[int] = (0, 1)) -> list[bytes]:
         """Return the signatures of some verifiers, given by their numbers."""

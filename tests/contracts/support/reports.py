@@ -1,4 +1,4 @@
-"""Epoch reports for tests: leaves, tree, digest and signatures, written from docs/protocol.md a second time.
+"""Epoch reports for tests: leaves, trees, chunks, digest and signatures, written from docs/protocol.md a second time.
 
 None of the project's own hashing is used here, so an agreement with the contract means that two independent readings of
 the protocol agree. `test_python_side.py` adds the third, the one that settlement uses.
@@ -6,7 +6,7 @@ the protocol agree. `test_python_side.py` adds the third, the one that settlemen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
 from typing import Any
 
@@ -15,11 +15,28 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils import keccak
 
-from contracts.types import UNMEASURED_BUCKET, Charge, Credit, Leaf, Payee, Report, Totals
+from contracts.types import (
+    UNMEASURED_BUCKET,
+    Charge,
+    Credit,
+    Harm,
+    Leaf,
+    MeasuredLeaf,
+    Payee,
+    Pool,
+    Report,
+    Totals,
+)
 
-LEAF = "(address,uint128,uint128,uint32,uint8,uint32,uint32,uint32,uint16,uint8,bytes32)"
-TOTALS = "(uint128,uint128,uint128,uint128,uint128,uint128,uint128,uint128)"
-CHARGES, CREDITS, PAYEES = "(address,uint128)[]", "(address,address,uint128)[]", "(address,uint128)[]"
+CHUNK = 512
+PAGE = 200
+TOTALS = f"({','.join(['uint128'] * 9)})"
+CHARGES, CREDITS = "(address,uint128)[]", "(address,address,uint128)[]"
+POOLS = PAYEES = CHARGES
+HARMS = "(address,bytes32)[]"
+MOVEMENTS = "(bytes32[],bytes32[],bytes32[],bytes32)"
+HARM_PAGE = "(uint32,uint32,uint256,address[],uint128[])"
+DAYS = "(address,uint256[6],uint256,bytes)[]"
 ZERO32 = bytes(32)
 PPM = 1_000_000
 FIELDS = (
@@ -32,13 +49,20 @@ FIELDS = (
     ("bytes32", "checkpointHash"),
     ("bytes32", "totals"),
     ("bytes32", "leaves"),
+    ("uint32", "leafCount"),
+    ("bytes32", "measurements"),
     ("bytes32", "movements"),
+    ("bytes32", "harms"),
 )
 
 
-def make_leaf(provider: Any, fees: int = 0, incentive: int = 0, level: int = 0, harmed: bytes = ZERO32) -> Leaf:
-    """Return a leaf of a provider that was up all the time, unless `level` says otherwise."""
-    return Leaf(str(provider).lower(), fees, incentive, PPM, UNMEASURED_BUCKET, PPM, PPM, PPM, 0, level, harmed)
+# ----------------------------------------------------------------------------------------------------------- contents
+
+
+def make_leaf(provider: Any, fees: int = 0, incentive: int = 0, level: int = 0, **fields: Any) -> Leaf:
+    """Return a leaf of a provider that was up all the time, unless `level` or other fields say otherwise."""
+    leaf = Leaf(str(provider).lower(), fees, incentive, PPM, PPM, PPM, PPM, UNMEASURED_BUCKET, 0, 0, level, True)
+    return replace(leaf, **fields)
 
 
 def make_report(
@@ -47,6 +71,10 @@ def make_report(
     charges: Mapping[Any, int] | None = None,
     credits: Mapping[tuple[Any, Any], int] | None = None,
     payees: Mapping[Any, int] | None = None,
+    pools: Mapping[Any, int] | None = None,
+    harms: Mapping[Any, bytes] | None = None,
+    measured: Sequence[MeasuredLeaf] = (),
+    ground: tuple[int, str] | None = None,
     previous: bytes = ZERO32,
     before: Sequence[Leaf] = (),
     from_fund: int = 0,
@@ -54,15 +82,22 @@ def make_report(
 ) -> Report:
     """Return a report whose sums are right: what nobody else gets of the charges goes to the SLA fund.
 
-    `before` are the leaves of the report before; what the leaves rose by is what providers earned.
+    `before` are the leaves of the report before; what the leaves rose by is what providers earned. `ground`, chain id
+    and ledger, is needed where something was `measured`.
     """
     by_customer = {str(k).lower(): v for k, v in (charges or {}).items()}
     by_pair = {(str(c).lower(), str(p).lower()): v for (c, p), v in (credits or {}).items()}
     by_payee = {str(k).lower(): v for k, v in (payees or {}).items()}
+    by_pool = {str(k).lower(): v for k, v in (pools or {}).items()}
+    by_harm = {str(k).lower(): v for k, v in (harms or {}).items()}
     charged, credited, verified = sum(by_customer.values()), sum(by_pair.values()), sum(by_payee.values())
     fees = sum(leaf.cumulative_fees for leaf in leaves) - sum(leaf.cumulative_fees for leaf in before)
     incentive = sum(leaf.cumulative_incentive for leaf in leaves) - sum(leaf.cumulative_incentive for leaf in before)
     sla_in = charged + from_fund - fees - verified - treasury - credited
+    measurements = ZERO32
+    if measured:
+        assert ground is not None, "a measured leaf is bound to chain and ledger"
+        measurements = root([measured_hash(*ground, epoch, one) for one in measured])
     return Report(
         epoch=epoch,
         previous=previous,
@@ -71,11 +106,14 @@ def make_report(
         rules=keccak(text="rules"),
         checkpoint_block=17,
         checkpoint_hash=keccak(text="block 17"),
-        totals=Totals(charged, fees, verified, treasury, sla_in, credited, from_fund, incentive),
+        totals=Totals(charged, fees, verified, treasury, sla_in, credited, from_fund, incentive, sum(by_pool.values())),
         leaves=tuple(sorted(leaves, key=lambda leaf: leaf.provider)),
+        measurements=measurements,
         charges=tuple(Charge(c, v) for c, v in sorted(by_customer.items())),
         credits=tuple(Credit(c, p, v) for (c, p), v in sorted(by_pair.items())),
+        pools=tuple(Pool(p, v) for p, v in sorted(by_pool.items())),
         payees=tuple(Payee(v, amount) for v, amount in sorted(by_payee.items())),
+        harms=tuple(Harm(p, r) for p, r in sorted(by_harm.items())),
     )
 
 
@@ -89,14 +127,33 @@ def plain(value: Any) -> Any:
     return astuple(value)
 
 
-def harmed_digest(customers: Sequence[Any], weights: Sequence[int]) -> bytes:
-    """Return what a leaf names as `harmed`."""
-    return keccak(encode(["address[]", "uint128[]"], [[str(c) for c in customers], list(weights)]))
+def chunks(items: Sequence[Any]) -> list[Sequence[Any]]:
+    """Cut a list into chunks of 512, the last of them shorter; none of nothing."""
+    return [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+
+
+# ------------------------------------------------------------------------------------------------------------- leaves
+
+
+def pack(leaf: Leaf) -> bytes:
+    """Return a leaf's 64 bytes."""
+    first = int(leaf.provider, 16) << 96 | leaf.cumulative_fees
+    second = leaf.cumulative_incentive << 160
+    second |= leaf.uptime_ppm << 136 | leaf.success_ppm << 112 | leaf.verification_ppm << 88 | leaf.score_ppm << 64
+    second |= leaf.ttft_p95_bucket << 56 | leaf.strikes << 48 | leaf.standing << 40 | leaf.slash_level << 32
+    second |= int(leaf.measured) << 24
+    return first.to_bytes(32, "big") + second.to_bytes(32, "big")
+
+
+def packed(report: Report) -> list[bytes]:
+    """Return the chunks of packed leaves of a report."""
+    return [b"".join(pack(leaf) for leaf in chunk) for chunk in chunks(report.leaves)]
 
 
 def leaf_hash(chain_id: int, ledger: str, epoch: int, leaf: Leaf) -> bytes:
     """Hash a leaf twice, bound to chain, ledger and epoch."""
-    return keccak(keccak(encode(["uint256", "address", "uint64", LEAF], [chain_id, ledger, epoch, plain(leaf)])))
+    ground = encode(["uint256", "address", "uint64"], [chain_id, ledger, epoch])
+    return keccak(keccak(ground + pack(leaf)))
 
 
 def tree(nodes: Sequence[bytes]) -> list[list[bytes]]:
@@ -109,27 +166,106 @@ def tree(nodes: Sequence[bytes]) -> list[list[bytes]]:
     return levels
 
 
+def root(nodes: Sequence[bytes]) -> bytes:
+    """Return the root over nodes, zero for none."""
+    return tree(nodes)[-1][0] if nodes else ZERO32
+
+
+def proof(nodes: Sequence[bytes], at: int) -> list[bytes]:
+    """Return the neighbours on the way from a node to the root."""
+    neighbours = []
+    for level in tree(nodes)[:-1]:
+        if at ^ 1 < len(level):
+            neighbours.append(level[at ^ 1])
+        at //= 2
+    return neighbours
+
+
+def leaf_hashes(chain_id: int, ledger: str, report: Report) -> list[bytes]:
+    """Return the hashes of a report's leaves in their order."""
+    return [leaf_hash(chain_id, ledger, report.epoch, leaf) for leaf in report.leaves]
+
+
 def root_of(chain_id: int, ledger: str, report: Report) -> bytes:
     """Return the root over a report's leaves, zero for none."""
-    levels = tree([leaf_hash(chain_id, ledger, report.epoch, leaf) for leaf in report.leaves])
-    return levels[-1][0] if levels else ZERO32
+    return root(leaf_hashes(chain_id, ledger, report))
+
+
+def chunk_roots(chain_id: int, ledger: str, report: Report) -> list[bytes]:
+    """Return the roots of the chunks of a report's leaves."""
+    return [root(chunk) for chunk in chunks(leaf_hashes(chain_id, ledger, report))]
 
 
 def proof_of(chain_id: int, ledger: str, report: Report, leaf: Leaf) -> list[bytes]:
     """Return the neighbours on the way from a leaf to the root."""
-    levels = tree([leaf_hash(chain_id, ledger, report.epoch, each) for each in report.leaves])
-    at, proof = report.leaves.index(leaf), []
-    for level in levels[:-1]:
-        if at ^ 1 < len(level):
-            proof.append(level[at ^ 1])
-        at //= 2
-    return proof
+    return proof(leaf_hashes(chain_id, ledger, report), report.leaves.index(leaf))
 
 
-def typed_data(chain_id: int, ledger: str, report: Report) -> Any:
-    """Return a report as an EIP-712 message, hashed by eth-account's general encoder."""
-    movements = [[plain(x) for x in part] for part in (report.charges, report.credits, report.payees)]
-    values = (
+# ------------------------------------------------------------------------------------- what was measured, who was harmed
+
+
+def measured_hash(chain_id: int, ledger: str, epoch: int, measured: MeasuredLeaf) -> bytes:
+    """Hash a measured leaf twice, bound to chain, ledger and epoch."""
+    days = keccak(encode([DAYS], [[plain(day) for day in measured.days]]))
+    kinds = ["uint256", "address", "uint64", "address", "uint256[6]", "uint256[6]", "uint256[6]", "bytes32"]
+    masks = [list(measured.duty), list(measured.served), list(measured.void)]
+    return keccak(keccak(encode(kinds, [chain_id, ledger, epoch, measured.provider, *masks, days])))
+
+
+def measured_proof(
+    chain_id: int, ledger: str, epoch: int, measured: Sequence[MeasuredLeaf], one: MeasuredLeaf
+) -> list[bytes]:
+    """Return the neighbours on the way from a measured leaf to the root `measurements`."""
+    return proof([measured_hash(chain_id, ledger, epoch, each) for each in measured], measured.index(one))
+
+
+def harm_pages(weights: Mapping[Any, int], size: int = PAGE) -> list[tuple[Any, ...]]:
+    """Return the pages that name the harmed, customers ascending, as `ISlashingCourt.Page` tuples."""
+    by_customer = sorted((str(customer).lower(), weight) for customer, weight in weights.items())
+    parts = [by_customer[i : i + size] for i in range(0, len(by_customer), size)]
+    total = sum(weights.values())
+    return [
+        (index, len(parts), total, [customer for customer, _ in part], [weight for _, weight in part])
+        for index, part in enumerate(parts)
+    ]
+
+
+def page_hash(page: tuple[Any, ...]) -> bytes:
+    """Hash a page twice."""
+    return keccak(keccak(encode([HARM_PAGE], [page])))
+
+
+def harm_root(pages: Sequence[tuple[Any, ...]]) -> bytes:
+    """Return the root that a report's harm names."""
+    return root([page_hash(page) for page in pages])
+
+
+def page_proof(pages: Sequence[tuple[Any, ...]], index: int) -> list[bytes]:
+    """Return the neighbours on the way from a page to the root."""
+    return proof([page_hash(page) for page in pages], index)
+
+
+# ---------------------------------------------------------------------------------------------------------- signatures
+
+
+def movements(report: Report) -> tuple[list[bytes], list[bytes], list[bytes], bytes]:
+    """Return the hashes of what a report moves, as `IEpochLedger.Movements`."""
+
+    def hashes(kind: str, items: Sequence[Any]) -> list[bytes]:
+        return [keccak(encode([kind], [[plain(each) for each in chunk]])) for chunk in chunks(items)]
+
+    payees = keccak(encode([PAYEES], [[plain(payee) for payee in report.payees]]))
+    return hashes(CHARGES, report.charges), hashes(CREDITS, report.credits), hashes(POOLS, report.pools), payees
+
+
+def movements_hash(report: Report) -> bytes:
+    """Return what a report signs of its movements."""
+    return keccak(encode([MOVEMENTS], [movements(report)]))
+
+
+def signed(chain_id: int, ledger: str, report: Report) -> tuple[Any, ...]:
+    """Return the signed part of a report, as `IEpochLedger.Report`."""
+    return (
         report.epoch,
         report.previous,
         report.evidence,
@@ -137,10 +273,20 @@ def typed_data(chain_id: int, ledger: str, report: Report) -> Any:
         report.rules,
         report.checkpoint_block,
         report.checkpoint_hash,
-        keccak(encode([TOTALS], [plain(report.totals)])),
+        plain(report.totals),
         root_of(chain_id, ledger, report),
-        keccak(encode([CHARGES, CREDITS, PAYEES], movements)),
+        len(report.leaves),
+        report.measurements,
+        movements_hash(report),
+        [plain(harm) for harm in report.harms],
     )
+
+
+def typed_data(chain_id: int, ledger: str, report: Report) -> Any:
+    """Return a report as an EIP-712 message, hashed by eth-account's general encoder."""
+    values = list(signed(chain_id, ledger, report))
+    values[7] = keccak(encode([TOTALS], [values[7]]))
+    values[12] = keccak(encode([HARMS], [values[12]]))
     return encode_typed_data(
         {"name": "Bonded", "version": "1", "chainId": chain_id, "verifyingContract": ledger},
         {"Report": [{"type": kind, "name": name} for kind, name in FIELDS]},
@@ -159,7 +305,7 @@ def digest(chain_id: int, ledger: str, report: Report) -> bytes:
     return keccak(b"\x19" + message.version + message.header + message.body)
 
 
-def signatures(chain_id: int, ledger: str, report: Report, keys: Sequence[bytes]) -> list[bytes]:
+def signatures(chain_id: int, ledger: str, report: Report, keys: Iterable[bytes]) -> list[bytes]:
     """Sign a report with each key, in ascending order of the signers."""
     ascending = sorted((Account.from_key(key) for key in keys), key=lambda account: int(account.address, 16))
     message = typed_data(chain_id, ledger, report)
