@@ -56,7 +56,7 @@ FIELDS = (
 )
 
 
-# ----------------------------------------------------------------------------------------------------------- contents
+# ------------------------------------------------------------------------------------------------------------- contents
 
 
 def make_leaf(provider: Any, fees: int = 0, incentive: int = 0, level: int = 0, **fields: Any) -> Leaf:
@@ -132,7 +132,7 @@ def chunks(items: Sequence[Any]) -> list[Sequence[Any]]:
     return [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
 
 
-# ------------------------------------------------------------------------------------------------------------- leaves
+# --------------------------------------------------------------------------------------------------------------- leaves
 
 
 def pack(leaf: Leaf) -> bytes:
@@ -201,7 +201,7 @@ def proof_of(chain_id: int, ledger: str, report: Report, leaf: Leaf) -> list[byt
     return proof(leaf_hashes(chain_id, ledger, report), report.leaves.index(leaf))
 
 
-# ------------------------------------------------------------------------------------- what was measured, who was harmed
+# ------------------------------------------------------------------------------------ what was measured, who was harmed
 
 
 def measured_hash(chain_id: int, ledger: str, epoch: int, measured: MeasuredLeaf) -> bytes:
@@ -245,7 +245,7 @@ def page_proof(pages: Sequence[tuple[Any, ...]], index: int) -> list[bytes]:
     return proof([page_hash(page) for page in pages], index)
 
 
-# ---------------------------------------------------------------------------------------------------------- signatures
+# ----------------------------------------------------------------------------------------------------------- signatures
 
 
 def movements(report: Report) -> tuple[list[bytes], list[bytes], list[bytes], bytes]:
