@@ -1,111 +1,155 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 
+import {IBondedOperators} from "./interfaces/IBondedOperators.sol";
+import {IEpochClock} from "./interfaces/IEpochClock.sol";
 import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
+import {IGuardian} from "./interfaces/IGuardian.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
 import {ISlashingCourt} from "./interfaces/ISlashingCourt.sol";
 import {Bounds} from "./libraries/Bounds.sol";
+import {ExactToken} from "./libraries/ExactToken.sol";
+import {Messages} from "./libraries/Messages.sol";
 import {PpmMath} from "./libraries/PpmMath.sol";
 
 /// @title SlashingCourt
 /// @notice Documentation stands in `ISlashingCourt`.
-contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
+contract SlashingCourt is ISlashingCourt, AccessManaged, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
+    using ExactToken for IERC20;
+    using BitMaps for BitMaps.BitMap;
 
     uint8 internal constant LEAST_LEVEL = 2;
-    uint8 internal constant MOST_AVAILABILITY_LEVEL = 4;
-    uint8 internal constant OUTAGE_LEVEL = 5;
-    uint8 internal constant LONG_OUTAGE_LEVEL = 6;
+    uint8 internal constant MOST_AVAILABILITY_CODE = 4;
+    uint8 internal constant OUTAGE_CODE = 5;
+    uint8 internal constant LONG_OUTAGE_CODE = 6;
+    uint8 internal constant HARDWARE_CODE = 8;
     uint8 internal constant MOST_LEVEL = 8;
+    uint8 internal constant RECEIPTS_CODE = 9;
     uint256 internal constant MOST_AVAILABILITY_PPM = 100_000;
     uint256 internal constant AVAILABILITY_WINDOW = 30 days;
     uint256 internal constant STATUTE = 28 days;
-    uint256 internal constant MOST_CHALLENGE_SECONDS = 14 days;
+    uint256 internal constant MOST_SECONDS = 14 days;
+    uint256 internal constant MOST_LEAST_BOND = 1e27;
+    uint256 internal constant BOND_PPM = 10_000;
     uint256 internal constant HARMED_PPM = 500_000;
+    uint256 internal constant PROVER_PPM = 200_000;
     uint256 internal constant BURNED_PPM = 300_000;
+    uint256 internal constant SIGNER_PPM = 100_000;
+    uint256 internal constant BREAKER_PPM = 50_000;
+    uint256 internal constant BREAKER_DAYS = 7;
     address internal constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
 
-    /// @dev One availability slash: when it was proposed and what it used up of the window.
+    /// @dev One availability slash: when it was proposed, for which epoch, and what it used up of the window.
     struct Use {
         uint64 at;
+        uint64 epoch;
         uint32 ppm;
     }
 
     IERC20 internal immutable _token;
     address public immutable staking;
     address public immutable escrow;
+    address public immutable clock;
     address public immutable epochLedger;
+    address public immutable verifiers;
+    address public immutable challengeCourt;
+    address public immutable guardian;
     uint64 public immutable challengeSeconds;
+    uint64 public immutable arbitrationSeconds;
+    uint64 public immutable marginSeconds;
+    uint128 public immutable leastBond;
 
     uint256 public slashCount;
+    uint256 public totalBonds;
+    uint256 public totalHarmed;
     mapping(uint256 id => Slash) internal _slashes;
     mapping(address provider => mapping(uint64 epoch => uint256 id)) public slashOf;
     mapping(address provider => Use[]) internal _uses;
+    mapping(uint256 day => uint256 amount) internal _opened;
+    mapping(uint256 id => BitMaps.BitMap) internal _pages;
+    mapping(bytes32 key => bool) internal _punished;
 
     constructor(
         address stakeToken_,
         address staking_,
         address escrow_,
         address epochLedger_,
+        address verifiers_,
+        address challengeCourt_,
+        address authority_,
+        address guardian_,
         Config memory config
-    ) {
+    ) AccessManaged(Bounds.known("authority", authority_)) {
         _token = IERC20(Bounds.known("stakeToken", stakeToken_));
         staking = Bounds.known("staking", staking_);
         escrow = Bounds.known("escrow", escrow_);
         epochLedger = Bounds.known("epochLedger", epochLedger_);
+        verifiers = Bounds.known("verifiers", verifiers_);
+        challengeCourt = Bounds.known("challengeCourt", challengeCourt_);
+        guardian = Bounds.known("guardian", guardian_);
+        clock = IEpochLedger(epochLedger_).clock();
         Bounds.linked("staking.court", IProviderStaking(staking_).court(), address(this));
         Bounds.linked("staking.stakeToken", IProviderStaking(staking_).stakeToken(), stakeToken_);
         Bounds.linked("staking.epochLedger", IProviderStaking(staking_).epochLedger(), epochLedger_);
         Bounds.linked("escrow.court", IJobEscrow(escrow_).court(), address(this));
         Bounds.linked("escrow.stakeToken", IJobEscrow(escrow_).stakeToken(), stakeToken_);
         Bounds.linked("escrow.epochLedger", IJobEscrow(escrow_).epochLedger(), epochLedger_);
-        challengeSeconds =
-            uint64(Bounds.within("challengeSeconds", config.challengeSeconds, 1, MOST_CHALLENGE_SECONDS));
-        // whoever unbonds at the start of an epoch must still be within reach when that epoch's slash is executed
-        uint256 reach = uint256(IEpochLedger(epochLedger_).settlementSeconds()) + config.challengeSeconds;
-        Bounds.within("unbondingSeconds", IProviderStaking(staking_).unbondingSeconds(), reach, type(uint64).max);
+        Bounds.linked("epochLedger.verifiers", IEpochLedger(epochLedger_).verifiers(), verifiers_);
+        Bounds.linked("epochLedger.challengeCourt", IEpochLedger(epochLedger_).challengeCourt(), challengeCourt_);
+        Bounds.linked("verifiers.court", IBondedOperators(verifiers_).court(), address(this));
+        Bounds.linked("verifiers.stakeToken", IBondedOperators(verifiers_).stakeToken(), stakeToken_);
+        challengeSeconds = uint64(Bounds.within("challengeSeconds", config.challengeSeconds, 1, MOST_SECONDS));
+        arbitrationSeconds = uint64(Bounds.within("arbitrationSeconds", config.arbitrationSeconds, 1, MOST_SECONDS));
+        marginSeconds = uint64(Bounds.within("marginSeconds", config.marginSeconds, 1, MOST_SECONDS));
+        leastBond = uint128(Bounds.within("leastBond", config.leastBond, 1, MOST_LEAST_BOND));
+        // whoever begins to leave with its deed must still be within reach when it is judged
+        uint256 reach = uint256(IEpochClock(clock).settlementSeconds()) + config.challengeSeconds
+            + config.arbitrationSeconds + config.marginSeconds;
+        uint256 longest = type(uint64).max;
+        Bounds.within("staking.unbondingSeconds", IProviderStaking(staking_).unbondingSeconds(), reach, longest);
+        Bounds.within("verifiers.unbondingSeconds", IBondedOperators(verifiers_).unbondingSeconds(), reach, longest);
     }
 
     // ------------------------------------------------------------------------------------------------------- propose
 
     /// @inheritdoc ISlashingCourt
-    function propose(
-        uint64 epoch,
-        IEpochLedger.Leaf calldata leaf,
-        bytes32[] calldata proof,
-        address[] calldata customers,
-        uint128[] calldata weights
-    ) external nonReentrant returns (uint256 id) {
+    function propose(uint64 epoch, IEpochLedger.Leaf calldata leaf, bytes32[] calldata proof)
+        external
+        nonReentrant
+        returns (uint256 id)
+    {
+        IGuardian(guardian).requireOpen();
+        address provider = leaf.provider;
         _checkLeaf(epoch, leaf, proof);
-        if (slashOf[leaf.provider][epoch] != 0) revert AlreadyProposed(slashOf[leaf.provider][epoch]);
-        _checkHarmed(leaf.harmed, customers, weights);
+        if (slashOf[provider][epoch] != 0) revert AlreadyProposed(slashOf[provider][epoch]);
 
-        return _openSlash(epoch, leaf.provider, leaf.slashLevel, leaf.harmed);
-    }
-
-    function _openSlash(uint64 epoch, address provider, uint8 level, bytes32 harmed) private returns (uint256 id) {
-        id = ++slashCount;
-        slashOf[provider][epoch] = id;
-        uint256 required = IProviderStaking(staking).provider(provider).requiredStake;
-        uint32 ppm = levelPpm(level);
-        uint32 granted = level <= MOST_AVAILABILITY_LEVEL ? _use(provider, ppm) : ppm;
+        uint256 required = _required(provider);
+        uint8 code = leaf.slashLevel;
+        uint32 ppm = codePpm(code);
+        uint32 granted = code <= MOST_AVAILABILITY_CODE ? _use(provider, epoch, ppm) : ppm;
         uint256 amount = PpmMath.shareDown(required, granted);
-        Slash storage s = _slashes[id];
-        s.provider = provider;
-        s.epoch = epoch;
-        s.level = level;
-        s.proposedAt = uint64(block.timestamp);
+        Slash storage s = _open(provider, epoch, code, amount);
+        id = slashCount;
+        slashOf[provider][epoch] = id;
+        s.stage = Stage.Open;
+        s.queued = _count(amount);
         s.executableAt = uint64(block.timestamp) + challengeSeconds;
-        s.amount = amount;
-        s.harmed = harmed;
-        emit SlashProposed(id, provider, epoch, level, amount, s.executableAt);
+        s.bond = bondFor(amount);
+        s.harmed = IEpochLedger(epochLedger).harmedRoot(epoch, provider);
+        totalBonds += s.bond;
+        _emitProposed(id, s);
         if (granted != ppm) emit SlashCut(id, provider, PpmMath.shareDown(required, ppm), amount);
+        _token.pull(msg.sender, s.bond);
     }
 
     function _checkLeaf(uint64 epoch, IEpochLedger.Leaf calldata leaf, bytes32[] calldata proof) private view {
@@ -113,72 +157,390 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
         if (!record.activated) revert NotActivated(epoch);
         if (!IEpochLedger(epochLedger).verifyLeaf(epoch, leaf, proof)) revert NotInRoot(epoch, leaf.provider);
         if (leaf.slashLevel < LEAST_LEVEL) revert NothingToSlash(leaf.slashLevel, LEAST_LEVEL);
-        if (leaf.slashLevel > MOST_LEVEL) revert UnknownLevel(leaf.slashLevel, MOST_LEVEL);
+        if (leaf.slashLevel > MOST_LEVEL) revert UnknownCode(leaf.slashLevel, MOST_LEVEL);
         uint256 deadline = record.activatesAt + STATUTE;
         if (block.timestamp > deadline) revert OutOfStatute(deadline, block.timestamp);
     }
 
-    function _checkHarmed(bytes32 harmed, address[] calldata customers, uint128[] calldata weights) private pure {
-        if (customers.length != weights.length) revert LengthMismatch(customers.length, weights.length);
-        bytes32 found = customers.length == 0 ? bytes32(0) : keccak256(abi.encode(customers, weights));
-        if (found != harmed) revert WrongHarmed(found, harmed);
+    /// @dev The base of every slash. Nobody who never registered can be slashed, and a slash of nobody could never be carried out.
+    function _required(address provider) private view returns (uint256) {
+        IProviderStaking.ProviderView memory p = IProviderStaking(staking).provider(provider);
+        if (p.status == IProviderStaking.Status.None) revert IProviderStaking.NotRegistered(provider);
+        return p.requiredStake;
+    }
+
+    function _open(address provider, uint64 epoch, uint8 code, uint256 amount) private returns (Slash storage s) {
+        s = _slashes[++slashCount];
+        s.provider = provider;
+        s.epoch = epoch;
+        s.code = code;
+        s.proposedAt = uint64(block.timestamp);
+        s.proposer = msg.sender;
+        s.amount = amount;
+    }
+
+    function _emitProposed(uint256 id, Slash storage s) private {
+        emit SlashProposed(
+            id, s.provider, s.epoch, s.code, s.amount, s.executableAt, s.proposer, s.bond, s.harmed, s.queued
+        );
     }
 
     /// @dev Uses up to `ppm` of the provider's availability window and returns how much there was.
-    function _use(address provider, uint32 ppm) private returns (uint32 granted) {
+    function _use(address provider, uint64 epoch, uint32 ppm) private returns (uint32 granted) {
         granted = uint32(Math.min(ppm, availabilityLeftPpm(provider)));
-        if (granted != 0) _uses[provider].push(Use({at: uint64(block.timestamp), ppm: granted}));
+        if (granted != 0) _uses[provider].push(Use({at: uint64(block.timestamp), epoch: epoch, ppm: granted}));
+    }
+
+    /// @dev Gives back what a cancelled slash used up of the window. Uses older than the window count for nothing and stay.
+    function _giveBack(address provider, uint64 epoch) private {
+        Use[] storage uses = _uses[provider];
+        for (uint256 i = uses.length; i != 0; --i) {
+            Use memory use = uses[i - 1];
+            if (block.timestamp - use.at >= AVAILABILITY_WINDOW) return;
+            if (use.epoch != epoch) continue;
+            for (; i < uses.length; ++i) uses[i - 1] = uses[i];
+            uses.pop();
+            return;
+        }
+    }
+
+    /// @dev Adds to what was opened today, and says whether that is more than the breaker lets pass.
+    function _count(uint256 amount) private returns (bool above) {
+        (uint256 opened, uint256 limit) = breaker();
+        _opened[block.timestamp / 1 days] += amount;
+        return opened + amount > limit;
+    }
+
+    // ------------------------------------------------------------------------------------------------------ judgement
+
+    /// @inheritdoc ISlashingCourt
+    function contest(uint256 id, bytes32 reason) external nonReentrant {
+        Slash storage s = _known(id);
+        if (s.stage != Stage.Open) revert WrongStage(id, s.stage);
+        if (block.timestamp >= s.executableAt) revert ChallengeWindowClosed(id, s.executableAt, block.timestamp);
+        s.stage = Stage.Contested;
+        s.contestant = msg.sender;
+        s.ruleBy = uint64(block.timestamp) + arbitrationSeconds;
+        totalBonds += s.bond;
+        emit SlashContested(id, msg.sender, s.bond, reason, s.ruleBy);
+        _token.pull(msg.sender, s.bond);
+    }
+
+    /// @inheritdoc ISlashingCourt
+    function rule(uint256 id, bool upheld, address[] calldata wrongSigners) external nonReentrant restricted {
+        Slash storage s = _known(id);
+        if (s.stage != Stage.Contested) revert WrongStage(id, s.stage);
+        if (block.timestamp >= s.ruleBy) revert RulingLate(id, s.ruleBy, block.timestamp);
+        if (wrongSigners.length != 0) _checkSigners(s.epoch, wrongSigners, upheld);
+        emit SlashRuled(id, upheld);
+        if (upheld) {
+            s.stage = Stage.Upheld;
+            _forfeit(id, s.contestant, s.bond, s.proposer);
+            return;
+        }
+        _cancel(id, s, msg.sender);
+        _forfeit(id, s.proposer, s.bond, s.contestant);
+        _returnBond(id, s.contestant, s.bond);
+        // nobody has shown a proof, so there is no prover to be paid
+        if (wrongSigners.length != 0) _punish(s.epoch, wrongSigners, SIGNER_PPM, s.provider, s.amount, address(0));
+    }
+
+    /// @dev An arbitrator blames those who signed, all of them, and nobody else; if it upholds, nobody.
+    function _checkSigners(uint64 epoch, address[] calldata wrongSigners, bool upheld) private view {
+        bytes32 expected =
+            upheld ? keccak256(abi.encode(new address[](0))) : IEpochLedger(epochLedger).record(epoch).signers;
+        bytes32 found = keccak256(abi.encode(wrongSigners));
+        if (found != expected) revert WrongSigners(found, expected);
+    }
+
+    /// @inheritdoc ISlashingCourt
+    function release(uint256 id) external restricted {
+        Slash storage s = _known(id);
+        if (s.stage == Stage.Executed || s.stage == Stage.Cancelled) revert WrongStage(id, s.stage);
+        if (!s.queued) revert NotQueued(id);
+        s.queued = false;
+        emit SlashReleased(id);
+    }
+
+    /// @inheritdoc ISlashingCourt
+    function lapse(uint256 id) external nonReentrant {
+        Slash storage s = _known(id);
+        bool contested = s.stage == Stage.Contested;
+        bool waiting = s.queued && (s.stage == Stage.Open || s.stage == Stage.Upheld);
+        if (!contested && !waiting) revert WrongStage(id, s.stage);
+        uint256 until = contested ? s.ruleBy : s.proposedAt + STATUTE;
+        if (block.timestamp < until) revert RulingPending(id, until, block.timestamp);
+        _cancel(id, s, msg.sender);
+        _returnBond(id, s.proposer, s.bond);
+        if (contested) _returnBond(id, s.contestant, s.bond);
+    }
+
+    /// @inheritdoc ISlashingCourt
+    function cancel(uint256 id, address prover) external nonReentrant {
+        _requireChallengeCourt();
+        Slash storage s = _known(id);
+        if (s.stage == Stage.Executed || s.stage == Stage.Cancelled) revert WrongStage(id, s.stage);
+        bool contested = s.stage == Stage.Contested;
+        _cancel(id, s, msg.sender);
+        _forfeit(id, s.proposer, s.bond, prover);
+        if (contested) _returnBond(id, s.contestant, s.bond);
+    }
+
+    function _cancel(uint256 id, Slash storage s, address by) private {
+        s.stage = Stage.Cancelled;
+        if (s.code <= MOST_AVAILABILITY_CODE) _giveBack(s.provider, s.epoch);
+        emit SlashCancelled(id, by);
+    }
+
+    /// @dev Who was wrong loses its bond: half to who was right, half to the fire, which gets the odd unit.
+    function _forfeit(uint256 id, address loser, uint256 bond, address winner) private {
+        uint256 toWinner = bond / 2;
+        totalBonds -= bond;
+        emit BondSettled(id, loser, 0, winner, toWinner, bond - toWinner);
+        _pay(winner, toWinner);
+        _pay(BURN_ADDRESS, bond - toWinner);
+    }
+
+    function _returnBond(uint256 id, address poster, uint256 bond) private {
+        totalBonds -= bond;
+        emit BondSettled(id, poster, bond, address(0), 0, 0);
+        _pay(poster, bond);
     }
 
     // ------------------------------------------------------------------------------------------------------- execute
 
     /// @inheritdoc ISlashingCourt
-    function execute(uint256 id, address[] calldata customers, uint128[] calldata weights)
-        external
-        nonReentrant
-        returns (uint256 taken)
-    {
-        Slash storage s = _slashes[id];
-        if (s.proposedAt == 0) revert UnknownSlash(id);
-        if (s.executedAt != 0) revert AlreadyExecuted(id, s.executedAt);
+    function execute(uint256 id) external nonReentrant returns (uint256 taken) {
+        IGuardian(guardian).requireOpen();
+        Slash storage s = _known(id);
+        if (s.stage != Stage.Open && s.stage != Stage.Upheld) revert WrongStage(id, s.stage);
         if (block.timestamp < s.executableAt) revert ChallengeWindowOpen(id, s.executableAt, block.timestamp);
-        _checkHarmed(s.harmed, customers, weights);
+        if (s.queued) revert Queued(id);
+        taken = _carryOut(id, s, address(0));
+        _returnBond(id, s.proposer, s.bond);
+    }
 
-        s.executedAt = uint64(block.timestamp);
-        taken = IProviderStaking(staking)
-            .slash(s.provider, s.amount, s.level == OUTAGE_LEVEL, s.level == LONG_OUTAGE_LEVEL);
-        s.taken = taken;
-        uint256 toHarmed = _compensate(PpmMath.shareDown(taken, HARMED_PPM), customers, weights);
+    /// @dev Takes and splits. The part of whoever is missing, a prover or the harmed, goes to the SLA fund with the dust.
+    function _carryOut(uint256 id, Slash storage s, address prover) private returns (uint256 taken) {
+        s.stage = Stage.Executed;
+        bool jail = s.code == OUTAGE_CODE || s.code == HARDWARE_CODE;
+        bool remove_ = s.code == LONG_OUTAGE_CODE || s.code == RECEIPTS_CODE;
+        if (s.amount != 0 || jail || remove_) {
+            taken = IProviderStaking(staking).slash(s.provider, s.amount, jail, remove_);
+        }
+        uint256 toHarmed = s.harmed == 0 ? 0 : PpmMath.shareDown(taken, HARMED_PPM);
+        uint256 toProver = prover == address(0) ? 0 : PpmMath.shareDown(taken, PROVER_PPM);
         uint256 burned = PpmMath.shareDown(taken, BURNED_PPM);
-        uint256 toSlaFund = taken - toHarmed - burned;
-        emit SlashExecuted(id, s.provider, taken, toHarmed, toSlaFund, burned);
+        uint256 toSlaFund = taken - toHarmed - toProver - burned;
+        s.taken = taken;
+        s.harmedPart = toHarmed;
+        totalHarmed += toHarmed;
+        emit SlashExecuted(id, s.provider, taken, toHarmed, toProver, toSlaFund, burned);
+        _pay(prover, toProver);
+        _pay(BURN_ADDRESS, burned);
+        _fund(toSlaFund);
+    }
 
-        if (burned != 0) _token.safeTransfer(BURN_ADDRESS, burned);
-        if (toSlaFund != 0) {
-            _token.forceApprove(escrow, toSlaFund);
-            IJobEscrow(escrow).fundSlaStake(toSlaFund);
+    function _pay(address to, uint256 amount) private {
+        if (amount != 0) _token.safeTransfer(to, amount);
+    }
+
+    function _fund(uint256 amount) private {
+        if (amount == 0) return;
+        _token.forceApprove(escrow, amount);
+        IJobEscrow(escrow).fundSlaStake(amount);
+    }
+
+    // ----------------------------------------------------------------------------------------------------- compensate
+
+    /// @inheritdoc ISlashingCourt
+    function compensate(uint256 id, Page calldata page, bytes32[] calldata proof) external nonReentrant {
+        Slash storage s = _known(id);
+        if (s.stage != Stage.Executed) revert WrongStage(id, s.stage);
+        bytes32 found = keccak256(bytes.concat(keccak256(abi.encode(page))));
+        if (!MerkleProof.verifyCalldata(proof, s.harmed, found)) revert WrongPage(id, found, s.harmed);
+        if (page.customers.length != page.weights.length) {
+            revert LengthMismatch(page.customers.length, page.weights.length);
+        }
+        if (pageGiven(id, page.index)) revert PageGiven(id, page.index);
+        _pages[id].set(page.index);
+
+        (uint256[] memory amounts, uint256 given) = _parts(page, s.harmedPart);
+        uint256 rest = s.harmedPart - s.harmedGiven;
+        if (given > rest) revert PageAboveRest(given, rest);
+        bool last = ++s.pagesGiven == page.pages;
+        uint256 leaving = last ? rest : given;
+        s.harmedGiven += leaving;
+        totalHarmed -= leaving;
+        emit PageCompensated(id, page.index, given);
+        if (given != 0) {
+            _token.forceApprove(escrow, given);
+            IJobEscrow(escrow).compensate(page.customers, amounts);
+        }
+        if (!last) return;
+        emit CompensationClosed(id, rest - given);
+        _fund(rest - given);
+    }
+
+    /// @dev Everybody's part of `whole` by weight, rounded down, and their sum. Weights of nothing give nothing, so that the last
+    /// page of a malformed list still frees what is held for it.
+    function _parts(Page calldata page, uint256 whole) private pure returns (uint256[] memory amounts, uint256 given) {
+        amounts = new uint256[](page.weights.length);
+        if (page.totalWeight == 0) return (amounts, 0);
+        for (uint256 i = 0; i < amounts.length; ++i) {
+            amounts[i] = PpmMath.mulDivDown(whole, page.weights[i], page.totalWeight);
+            given += amounts[i];
         }
     }
 
-    /// @dev Splits `part` by weight, rounded down, and returns what was given; the dust stays with the caller.
-    function _compensate(uint256 part, address[] calldata customers, uint128[] calldata weights)
-        private
-        returns (uint256 given)
-    {
-        uint256 whole;
-        for (uint256 i = 0; i < weights.length; ++i) whole += weights[i];
-        if (part == 0 || whole == 0) return 0;
-        uint256[] memory amounts = new uint256[](weights.length);
-        for (uint256 i = 0; i < weights.length; ++i) {
-            amounts[i] = PpmMath.mulDivDown(part, weights[i], whole);
-            given += amounts[i];
+    // ----------------------------------------------------------------------------------------------------- two receipts
+
+    /// @inheritdoc ISlashingCourt
+    function proveReceipts(
+        Receipt calldata a,
+        bytes calldata signatureA,
+        Receipt calldata b,
+        bytes calldata signatureB
+    ) external nonReentrant returns (uint256 id) {
+        if (
+            a.job != b.job || a.attempt != b.attempt || a.provider != b.provider
+                || a.requestDigest != b.requestDigest
+        ) revert NotEquivocal();
+        bytes32 hashA = Messages.receipt(a);
+        bytes32 hashB = Messages.receipt(b);
+        if (hashA == hashB) revert NotEquivocal();
+        _checkProviderSigned(a.provider, hashA, signatureA);
+        _checkProviderSigned(a.provider, hashB, signatureB);
+        uint64 epoch = _epochInStatute(a.slot < b.slot ? a.slot : b.slot);
+        _once(keccak256(abi.encode(RECEIPTS_CODE, a.provider, a.job, a.attempt)));
+        _once(keccak256(abi.encode(RECEIPTS_CODE, a.provider, epoch)));
+
+        uint256 amount = PpmMath.shareDown(_required(a.provider), codePpm(RECEIPTS_CODE));
+        _count(amount);
+        Slash storage s = _open(a.provider, epoch, RECEIPTS_CODE, amount);
+        s.executableAt = uint64(block.timestamp);
+        id = slashCount;
+        emit ReceiptsEquivocated(id, a.provider, a.job, a.attempt, msg.sender);
+        _emitProposed(id, s);
+        _carryOut(id, s, msg.sender);
+    }
+
+    function _checkProviderSigned(address provider, bytes32 structHash, bytes calldata signature) private view {
+        address signer = _signer(structHash, signature);
+        if (signer == address(0) || IProviderStaking(staking).providerOfSigner(signer) != provider) {
+            revert WrongSigner(signer, provider);
         }
-        if (given == 0) return 0;
-        _token.forceApprove(escrow, given);
-        IJobEscrow(escrow).compensate(customers, amounts);
+    }
+
+    function _epochInStatute(uint64 slot) private view returns (uint64) {
+        uint256 deadline = IEpochClock(clock).genesis() + uint256(slot) * IEpochClock(clock).slotSeconds() + STATUTE;
+        if (block.timestamp > deadline) revert OutOfStatute(deadline, block.timestamp);
+        return slot / IEpochClock(clock).slotsPerEpoch();
+    }
+
+    function _once(bytes32 key) private {
+        if (_punished[key]) revert AlreadyPunished(key);
+        _punished[key] = true;
+    }
+
+    // -------------------------------------------------------------------------------------------------- wrong verifiers
+
+    /// @inheritdoc ISlashingCourt
+    function proveProbeDays(
+        ProbeDay calldata a,
+        bytes calldata signatureA,
+        ProbeDay calldata b,
+        bytes calldata signatureB
+    ) external nonReentrant {
+        if (a.provider != b.provider || a.epoch != b.epoch) revert NotEquivocal();
+        bytes32 hashA = Messages.probeDay(a.provider, a.epoch, a.up, a.histogram);
+        bytes32 hashB = Messages.probeDay(b.provider, b.epoch, b.up, b.histogram);
+        if (hashA == hashB) revert NotEquivocal();
+        address verifier = _signer(hashA, signatureA);
+        address other = _signer(hashB, signatureB);
+        if (other != verifier || verifier == address(0)) revert WrongSigner(other, verifier);
+        _once(_daysKey(verifier, a.provider, a.epoch));
+
+        emit DaysEquivocated(verifier, a.provider, a.epoch, msg.sender);
+        uint256 taken = IBondedOperators(verifiers).slash(verifier, PpmMath.WHOLE_PPM);
+        // otherwise the proof could be used up before there is anything to lose
+        if (taken == 0) revert NothingBonded(verifier);
+        emit VerifierSlashed(verifier, a.epoch, taken);
+        _splitBonds(a.epoch, taken, address(0), 0, msg.sender);
+    }
+
+    function _daysKey(address verifier, address provider, uint64 epoch) private pure returns (bytes32) {
+        return keccak256(abi.encode("ProbeDay", verifier, provider, epoch));
+    }
+
+    function _signer(bytes32 structHash, bytes calldata signature) private view returns (address) {
+        return Messages.signer(IEpochLedger(epochLedger).domainSeparator(), structHash, signature);
+    }
+
+    /// @inheritdoc ISlashingCourt
+    function punish(
+        uint64 epoch,
+        address[] calldata signers,
+        uint256 ppm,
+        address vindicated,
+        uint256 lost,
+        address prover
+    ) external nonReentrant {
+        _requireChallengeCourt();
+        _punish(epoch, signers, ppm, vindicated, lost, prover);
+    }
+
+    function _punish(
+        uint64 epoch,
+        address[] calldata signers,
+        uint256 ppm,
+        address vindicated,
+        uint256 lost,
+        address prover
+    ) private {
+        bytes32 digest = IEpochLedger(epochLedger).record(epoch).digest;
+        uint256 taken;
+        for (uint256 i = 0; i < signers.length; ++i) {
+            address signer = signers[i];
+            // the whole bond is the price of two ProbeDays, which can be shown without any report as well
+            bytes32 key = ppm == PpmMath.WHOLE_PPM
+                ? _daysKey(signer, vindicated, epoch)
+                : keccak256(abi.encode("Report", digest, signer));
+            if (_punished[key]) continue;
+            uint256 part = IBondedOperators(verifiers).slash(signer, ppm);
+            if (part == 0) continue;
+            _punished[key] = true;
+            taken += part;
+            emit VerifierSlashed(signer, epoch, part);
+        }
+        _splitBonds(epoch, taken, vindicated, lost, prover);
+    }
+
+    /// @dev The vindicated is made whole first; the prover's and the fire's parts are of what is left.
+    function _splitBonds(uint64 epoch, uint256 taken, address vindicated, uint256 lost, address prover) private {
+        if (taken == 0) return;
+        uint256 toVindicated = vindicated == address(0) ? 0 : Math.min(taken, lost);
+        uint256 rest = taken - toVindicated;
+        uint256 toProver = prover == address(0) ? 0 : PpmMath.shareDown(rest, PROVER_PPM);
+        uint256 burned = PpmMath.shareDown(rest, BURNED_PPM);
+        uint256 toSlaFund = rest - toProver - burned;
+        emit VerifierSlashSplit(epoch, vindicated, toVindicated, prover, toProver, toSlaFund, burned);
+        _pay(vindicated, toVindicated);
+        _pay(prover, toProver);
+        _pay(BURN_ADDRESS, burned);
+        _fund(toSlaFund);
     }
 
     // --------------------------------------------------------------------------------------------------------- views
+
+    function _known(uint256 id) private view returns (Slash storage s) {
+        s = _slashes[id];
+        if (s.stage == Stage.None) revert UnknownSlash(id);
+    }
+
+    function _requireChallengeCourt() private view {
+        if (msg.sender != challengeCourt) revert NotChallengeCourt(msg.sender);
+    }
 
     /// @inheritdoc ISlashingCourt
     function stakeToken() external view returns (address) {
@@ -191,13 +553,19 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ISlashingCourt
-    function levelPpm(uint8 level) public pure returns (uint32) {
-        if (level < LEAST_LEVEL) return 0;
-        if (level == 2) return 10_000;
-        if (level == 3) return 20_000;
-        if (level == 4) return 40_000;
-        if (level == LONG_OUTAGE_LEVEL) return 200_000;
-        if (level > MOST_LEVEL) revert UnknownLevel(level, MOST_LEVEL);
+    function bondFor(uint256 amount) public view returns (uint256) {
+        return Math.max(leastBond, PpmMath.shareDown(amount, BOND_PPM));
+    }
+
+    /// @inheritdoc ISlashingCourt
+    function codePpm(uint8 code) public pure returns (uint32) {
+        if (code < LEAST_LEVEL) return 0;
+        if (code == 2) return 10_000;
+        if (code == 3) return 20_000;
+        if (code == 4) return 40_000;
+        if (code == LONG_OUTAGE_CODE) return 200_000;
+        if (code == RECEIPTS_CODE) return 250_000;
+        if (code > RECEIPTS_CODE) revert UnknownCode(code, RECEIPTS_CODE);
         return 100_000;
     }
 
@@ -205,11 +573,23 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
     function availabilityLeftPpm(address provider) public view returns (uint256 left) {
         left = MOST_AVAILABILITY_PPM;
         Use[] storage uses = _uses[provider];
-        // every use takes at least one percent or what was left, so eleven at most lie inside the window
+        // what lies inside the window sums to at most 10 %, and every use but those that filled it takes at least one
         for (uint256 i = uses.length; i != 0; --i) {
             Use memory use = uses[i - 1];
             if (block.timestamp - use.at >= AVAILABILITY_WINDOW) break;
             left -= use.ppm;
         }
+    }
+
+    /// @inheritdoc ISlashingCourt
+    function breaker() public view returns (uint256 opened, uint256 limit) {
+        uint256 today = block.timestamp / 1 days;
+        for (uint256 i = 0; i <= BREAKER_DAYS && i <= today; ++i) opened += _opened[today - i];
+        limit = PpmMath.shareDown(IProviderStaking(staking).totalStake(), BREAKER_PPM);
+    }
+
+    /// @inheritdoc ISlashingCourt
+    function pageGiven(uint256 id, uint32 index) public view returns (bool) {
+        return _pages[id].get(index);
     }
 }

@@ -8,8 +8,8 @@ import {ISlashingCourt} from "./ISlashingCourt.sol";
 /// @notice Judges by code whether what a report says of a provider follows from what verifiers signed.
 ///
 /// A challenge is a proof: it succeeds or reverts, and nobody is asked. While the report waits for activation it is
-/// cancelled and must be made anew; after that the slash it led to is cancelled, as long as it is not carried out. Unless the fault
-/// cannot have been seen by them, everybody who signed the report loses a tenth of its bond: to the provider up to what the slash would
+/// cancelled and must be made anew, with every report behind it; after that the slash it led to is cancelled, as long as it is not carried out. Unless
+/// the fault cannot have been seen by them, everybody who signed the report loses a tenth of its bond: to the provider up to what the slash would
 /// have taken, then to the challenger, the fire and the SLA fund (`ISlashingCourt.punish`). Challenges are never paused and need no bond.
 ///
 /// What was measured is committed by the report's root `measurements`: one leaf per provider, in the order of the report's leaves, hashed as
@@ -19,8 +19,12 @@ import {ISlashingCourt} from "./ISlashingCourt.sol";
 /// maintenance counts · 4 a slot in which more than 30 % of providers were down counts · 5 a verifier signed another ProbeDay ·
 /// 6 the leaf contradicts itself or the leaf before · 7 a slot counts as down in which a customer was served. Duplicates and slashes out of statute are
 /// refused by `ISlashingCourt.propose` itself.
+///
+/// Every challenge requires the leaf to be in the report's root and the signers to be those of the report, all of them in their order; those about
+/// measurements that the measured leaf is of the same provider and in the root `measurements`; and, once the report is in force, a slash of that
+/// provider from it that is Open, Contested or Upheld.
 interface IChallengeCourt {
-    /// @notice One verifier's ProbeDay as used in a report.
+    /// @notice One verifier's ProbeDay as used in a report; its signature is checked by ground 1 alone, and by ground 5 of one day.
     struct Day {
         address verifier;
         uint256[6] up;
@@ -39,7 +43,8 @@ interface IChallengeCourt {
         Day[] days_;
     }
 
-    /// @notice What is challenged: a leaf of a report, what was measured, and who signed.
+    /// @notice What is challenged: a leaf of a report, and who signed it.
+    /// @param signers Of the report, ascending, all of them.
     struct Target {
         uint64 epoch;
         IEpochLedger.Leaf leaf;
@@ -56,28 +61,48 @@ interface IChallengeCourt {
         uint32 itlUs;
     }
 
+    /// @notice A proof held. What it led to stands in the events of the ledger or of the slashing court.
     /// @param slashId Of the slash that was cancelled; zero when the report was.
     event ChallengeSustained(
         uint64 indexed epoch, address indexed provider, uint8 indexed ground, address challenger, uint256 slashId
     );
 
+    /// @notice The report says nothing of the kind.
     error NotInRoot(uint64 epoch, address provider);
+    /// @notice This was not measured, or of another provider.
     error NotMeasured(uint64 epoch, address provider);
+    /// @notice Not the signers of the report.
     error WrongSigners(bytes32 found, bytes32 expected);
+    /// @notice There is no such report, or it was cancelled.
     error UnknownReport(uint64 epoch);
     /// @notice The report is in force and led to no slash that could still be cancelled.
     error NothingToUndo(uint64 epoch, address provider);
     /// @notice What was shown is as the report says.
     error NoFault(uint8 ground);
+    /// @notice Slots count from the beginning of the epoch; that of a countersignature from genesis.
     error SlotOutsideEpoch(uint256 slot, uint256 slots);
+    /// @notice Each provider counts once.
     error ProvidersNotAscending(address before, address provider);
+    /// @notice There is no such day.
     error DayNotFound(uint256 index, uint256 length);
+    /// @notice Nothing is computed from more days than the set can have verifiers; having them is a fault by ground 1.
+    error TooManyDays(uint256 days_, uint256 most);
+    /// @notice A measured leaf without a proof, or a proof without one.
+    error LengthMismatch(uint256 others, uint256 proofs);
 
+    /// @notice Ground 1: a day is not signed by its verifier, or its verifier was in the set at no moment from the beginning of the epoch to the
+    /// submission of the report; days do not ascend by verifier or are more than 64; or the leaf was measured with fewer days than a quorum.
     function challengeSignatures(Target calldata target, Measured calldata measured, bytes32[] calldata proof) external;
+    /// @notice Ground 2: uptime, p95 bucket or whether anything was measured differ from what `compute` says.
     function challengeComputation(Target calldata target, Measured calldata measured, bytes32[] calldata proof) external;
+    /// @notice Ground 3: a slot counts that began before the provider registered, or in maintenance it had declared.
+    /// @param slot Of the epoch, counted from its beginning.
     function challengeDuty(Target calldata target, Measured calldata measured, bytes32[] calldata proof, uint256 slot) external;
 
-    /// @param others Ascending by provider: enough providers that were down by majority in `slot`, each with its proof.
+    /// @notice Ground 4: a slot counts in which more than 30 % of the providers on duty were down by majority, served or not.
+    /// @dev Every leaf of the report stands for a provider on duty until `others` shows that it was not. So `others` need not name everybody: those that were
+    /// down suffice, if they are more than 30 % of all leaves.
+    /// @param others Ascending by provider: providers that were down in `slot` or not on duty then, the challenged one among them if it counts.
     function challengeVoid(
         Target calldata target,
         Measured calldata measured,
@@ -87,6 +112,7 @@ interface IChallengeCourt {
         bytes32[][] calldata proofs
     ) external;
 
+    /// @notice Ground 5: a verifier signed two ProbeDays for this provider and epoch.
     /// @param index Of the day in `measured` that its verifier contradicted by `other`. Only that verifier is punished, with its whole bond.
     function challengeEquivocation(
         Target calldata target,
@@ -97,14 +123,17 @@ interface IChallengeCourt {
         bytes calldata signature
     ) external;
 
-    /// @notice The leaf contradicts itself: a level 1 to 4 harsher than its uptime calls for, a level without a measurement, a share above the whole,
-    /// a standing that does not exist.
+    /// @notice Ground 6: the leaf contradicts itself: a level 1 to 4 harsher than its uptime calls for, a level 1 to 6 without a measurement, a level
+    /// above 8, a share above the whole, a standing that does not exist.
     function challengeLeaf(Target calldata target) external;
 
-    /// @notice The leaf contradicts the one before: a cumulative amount fell, or a failure did not lower the score.
+    /// @notice Ground 6: the leaf contradicts the one of the epoch before: a cumulative amount fell, or a failure (uptime, success or verification below
+    /// the whole) did not lower the score.
     function challengeSequence(Target calldata target, IEpochLedger.Leaf calldata before, bytes32[] calldata beforeProof) external;
 
-    /// @notice A customer was served in a slot that counts as down. Nobody is punished: the receipt may have been kept from them.
+    /// @notice Ground 7: a customer was served in a slot that counts as down. Nobody is punished: the receipt may have been kept from them.
+    /// @dev Requirements: a receipt with status served, signed by a key the provider ever named; a countersignature of it by a gateway that was in the set in
+    /// that slot. Cancels a slash only, never a report that waits: one gateway that keeps receipts back must not hold up everybody's settlement.
     function challengeServed(
         Target calldata target,
         Measured calldata measured,
@@ -121,11 +150,23 @@ interface IChallengeCourt {
         view
         returns (uint256 uptimePpm, uint256 ttftP95Bucket, bool measured_);
 
+    /// @notice The measured leaf's hash: a leaf of the tree under a report's `measurements`.
     function measuredHash(uint64 epoch, Measured calldata measured) external view returns (bytes32);
+    /// @notice The ledger's clock.
     function clock() external view returns (address);
+
+    /// @notice Whose reports are judged.
     function epochLedger() external view returns (address);
+
+    /// @notice Who registered when, and when maintenance was declared.
     function staking() external view returns (address);
+
+    /// @notice Whose slashes are cancelled, and which punishes.
     function slashingCourt() external view returns (address);
+
+    /// @notice Whose days count.
     function verifiers() external view returns (address);
+
+    /// @notice Whose countersignatures count.
     function gateways() external view returns (address);
 }

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
+import {IBondedOperators} from "./interfaces/IBondedOperators.sol";
+import {IChallengeCourt} from "./interfaces/IChallengeCourt.sol";
+import {IEpochClock} from "./interfaces/IEpochClock.sol";
+import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
+import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
+import {ISlashingCourt} from "./interfaces/ISlashingCourt.sol";
+import {Bounds} from "./libraries/Bounds.sol";
+import {Messages} from "./libraries/Messages.sol";
+import {PpmMath} from "./libraries/PpmMath.sol";
+import {ProbeDays} from "./libraries/ProbeDays.sol";
+
+/// @title ChallengeCourt
+/// @notice Documentation stands in `IChallengeCourt`.
+/// @dev Keeps no state and holds no tokens: every call is a proof against what other contracts keep.
+contract ChallengeCourt is IChallengeCourt {
+    uint8 internal constant SIGNATURES = 1;
+    uint8 internal constant COMPUTATION = 2;
+    uint8 internal constant DUTY = 3;
+    uint8 internal constant VOID = 4;
+    uint8 internal constant EQUIVOCATION = 5;
+    uint8 internal constant LEAF = 6;
+    uint8 internal constant SERVED = 7;
+    uint8 internal constant SERVED_STATUS = 0;
+    uint8 internal constant LEAST_SLASHED_LEVEL = 2;
+    uint8 internal constant MOST_AVAILABILITY_LEVEL = 4;
+    uint8 internal constant MOST_MEASURED_LEVEL = 6;
+    uint8 internal constant MOST_LEVEL = 8;
+    uint8 internal constant MOST_STANDING = 2;
+    uint256 internal constant SIGNER_PPM = 100_000;
+    uint256 internal constant VOID_PPM = 300_000;
+
+    address public immutable clock;
+    address public immutable epochLedger;
+    address public immutable staking;
+    address public immutable slashingCourt;
+    address public immutable verifiers;
+    address public immutable gateways;
+    uint256 internal immutable _slots;
+    uint256 internal immutable _quorum;
+
+    constructor(
+        address epochLedger_,
+        address staking_,
+        address slashingCourt_,
+        address verifiers_,
+        address gateways_
+    ) {
+        epochLedger = Bounds.known("epochLedger", epochLedger_);
+        staking = Bounds.known("staking", staking_);
+        slashingCourt = Bounds.known("slashingCourt", slashingCourt_);
+        verifiers = Bounds.known("verifiers", verifiers_);
+        gateways = Bounds.known("gateways", gateways_);
+        clock = IEpochLedger(epochLedger_).clock();
+        Bounds.linked("epochLedger.challengeCourt", IEpochLedger(epochLedger_).challengeCourt(), address(this));
+        Bounds.linked("epochLedger.verifiers", IEpochLedger(epochLedger_).verifiers(), verifiers_);
+        Bounds.linked("staking.epochLedger", IProviderStaking(staking_).epochLedger(), epochLedger_);
+        Bounds.linked("slashingCourt.challengeCourt", ISlashingCourt(slashingCourt_).challengeCourt(), address(this));
+        Bounds.linked("slashingCourt.epochLedger", ISlashingCourt(slashingCourt_).epochLedger(), epochLedger_);
+        Bounds.linked("slashingCourt.staking", ISlashingCourt(slashingCourt_).staking(), staking_);
+        Bounds.linked("slashingCourt.verifiers", ISlashingCourt(slashingCourt_).verifiers(), verifiers_);
+        Bounds.linked("gateways.clock", IBondedOperators(gateways_).clock(), clock);
+        _slots = IEpochClock(clock).slotsPerEpoch();
+        _quorum = IBondedOperators(verifiers_).quorum();
+    }
+
+    // ------------------------------------------------------------------------------------- what verifiers signed
+
+    /// @inheritdoc IChallengeCourt
+    function challengeSignatures(Target calldata target, Measured calldata measured, bytes32[] calldata proof)
+        external
+    {
+        IEpochLedger.Record memory record = _checkMeasured(target, measured, proof);
+        uint256 length = measured.days_.length;
+        bool fault = length > ProbeDays.MOST_DAYS || (target.leaf.measured && length < _quorum);
+        if (!fault) fault = _someDayIsWrong(target.epoch, measured, record.submittedAt);
+        if (!fault) revert NoFault(SIGNATURES);
+        _sustain(SIGNATURES, target, record.activated, target.signers, SIGNER_PPM);
+    }
+
+    /// @dev Whoever is in the set when a report is made may have a day in it, so nobody who signed honestly can be blamed for one.
+    function _someDayIsWrong(uint64 epoch, Measured calldata measured, uint64 submittedAt)
+        private
+        view
+        returns (bool)
+    {
+        bytes32 separator = IEpochLedger(epochLedger).domainSeparator();
+        uint64 start = IEpochClock(clock).epochStart(epoch);
+        address before;
+        for (uint256 i = 0; i < measured.days_.length; ++i) {
+            Day calldata day = measured.days_[i];
+            if (day.verifier <= before || !_signed(separator, epoch, measured.provider, day)) return true;
+            if (!IBondedOperators(verifiers).wasMember(day.verifier, start, submittedAt + 1)) return true;
+            before = day.verifier;
+        }
+        return false;
+    }
+
+    function _signed(bytes32 separator, uint64 epoch, address provider, Day calldata day)
+        private
+        pure
+        returns (bool)
+    {
+        bytes32 structHash = Messages.probeDay(provider, epoch, day.up, day.histogram);
+        address signer = Messages.signer(separator, structHash, day.signature);
+        return signer != address(0) && signer == day.verifier;
+    }
+
+    /// @inheritdoc IChallengeCourt
+    function challengeEquivocation(
+        Target calldata target,
+        Measured calldata measured,
+        bytes32[] calldata proof,
+        uint256 index,
+        ISlashingCourt.ProbeDay calldata other,
+        bytes calldata signature
+    ) external {
+        IEpochLedger.Record memory record = _checkMeasured(target, measured, proof);
+        if (index >= measured.days_.length) revert DayNotFound(index, measured.days_.length);
+        Day calldata day = measured.days_[index];
+        if (!_contradicts(target.epoch, measured.provider, day, other, signature)) revert NoFault(EQUIVOCATION);
+        address[] memory wrong = new address[](1);
+        wrong[0] = day.verifier;
+        _sustain(EQUIVOCATION, target, record.activated, wrong, PpmMath.WHOLE_PPM);
+    }
+
+    function _contradicts(
+        uint64 epoch,
+        address provider,
+        Day calldata day,
+        ISlashingCourt.ProbeDay calldata other,
+        bytes calldata signature
+    ) private view returns (bool) {
+        if (other.provider != provider || other.epoch != epoch) return false;
+        bytes32 separator = IEpochLedger(epochLedger).domainSeparator();
+        if (!_signed(separator, epoch, provider, day)) return false;
+        bytes32 otherHash = Messages.probeDay(provider, epoch, other.up, other.histogram);
+        if (otherHash == Messages.probeDay(provider, epoch, day.up, day.histogram)) return false;
+        return Messages.signer(separator, otherHash, signature) == day.verifier;
+    }
+
+    // ------------------------------------------------------------------------------------- what follows from it
+
+    /// @inheritdoc IChallengeCourt
+    function challengeComputation(Target calldata target, Measured calldata measured, bytes32[] calldata proof)
+        external
+    {
+        IEpochLedger.Record memory record = _checkMeasured(target, measured, proof);
+        (uint256 uptimePpm, uint256 bucket, bool measured_) = compute(measured);
+        IEpochLedger.Leaf calldata leaf = target.leaf;
+        if (leaf.uptimePpm == uptimePpm && leaf.ttftP95Bucket == bucket && leaf.measured == measured_) {
+            revert NoFault(COMPUTATION);
+        }
+        _sustain(COMPUTATION, target, record.activated, target.signers, SIGNER_PPM);
+    }
+
+    /// @inheritdoc IChallengeCourt
+    function challengeDuty(
+        Target calldata target,
+        Measured calldata measured,
+        bytes32[] calldata proof,
+        uint256 slot
+    ) external {
+        IEpochLedger.Record memory record = _checkMeasured(target, measured, proof);
+        _checkSlot(slot);
+        if (!_counts(measured, slot) || _onDuty(measured.provider, target.epoch, slot)) revert NoFault(DUTY);
+        _sustain(DUTY, target, record.activated, target.signers, SIGNER_PPM);
+    }
+
+    function _onDuty(address provider, uint64 epoch, uint256 slot) private view returns (bool) {
+        // slots of an epoch with a report are far below 2^64
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint64 begin = _begin(uint64(epoch * _slots + slot));
+        if (begin < IProviderStaking(staking).provider(provider).registeredAt) return false;
+        return IProviderStaking(staking).maintenance(provider, begin, begin + 1).length == 0;
+    }
+
+    /// @inheritdoc IChallengeCourt
+    function challengeVoid(
+        Target calldata target,
+        Measured calldata measured,
+        bytes32[] calldata proof,
+        uint256 slot,
+        Measured[] calldata others,
+        bytes32[][] calldata proofs
+    ) external {
+        IEpochLedger.Record memory record = _checkMeasured(target, measured, proof);
+        _checkSlot(slot);
+        if (others.length != proofs.length) revert LengthMismatch(others.length, proofs.length);
+        if (!_counts(measured, slot) || !_isVoid(target.epoch, record, slot, others, proofs)) revert NoFault(VOID);
+        _sustain(VOID, target, record.activated, target.signers, SIGNER_PPM);
+    }
+
+    function _isVoid(
+        uint64 epoch,
+        IEpochLedger.Record memory record,
+        uint256 slot,
+        Measured[] calldata others,
+        bytes32[][] calldata proofs
+    ) private view returns (bool) {
+        uint256 onDuty = record.leafCount;
+        uint256 down;
+        for (uint256 i = 0; i < others.length; ++i) {
+            address before = i == 0 ? address(0) : others[i - 1].provider;
+            if (others[i].provider <= before) revert ProvidersNotAscending(before, others[i].provider);
+            _requireMeasured(epoch, record.measurements, others[i], proofs[i]);
+            if (!ProbeDays.has(others[i].duty, slot)) --onDuty;
+            else if (_isDown(others[i], slot)) ++down;
+        }
+        return down * PpmMath.WHOLE_PPM > onDuty * VOID_PPM;
+    }
+
+    /// @inheritdoc IChallengeCourt
+    function challengeServed(
+        Target calldata target,
+        Measured calldata measured,
+        bytes32[] calldata proof,
+        ISlashingCourt.Receipt calldata receipt,
+        bytes calldata signature,
+        Countersignature calldata counter,
+        bytes calldata countersignature
+    ) external {
+        if (!_checkMeasured(target, measured, proof).activated) revert NothingToUndo(target.epoch, measured.provider);
+        if (!_downIn(target.epoch, measured, counter.slot)) revert NoFault(SERVED);
+        if (!_served(measured.provider, receipt, signature, counter.receipt)) revert NoFault(SERVED);
+        if (!_accepted(counter, countersignature)) revert NoFault(SERVED);
+        _sustain(SERVED, target, true, new address[](0), 0);
+    }
+
+    /// @dev Whether a slot counts as down. `absolute` counts from genesis, as in receipts.
+    function _downIn(uint64 epoch, Measured calldata measured, uint64 absolute) private view returns (bool) {
+        uint256 first = epoch * _slots;
+        if (absolute < first || absolute - first >= _slots) revert SlotOutsideEpoch(absolute, _slots);
+        uint256 slot = absolute - first;
+        return _counts(measured, slot) && !ProbeDays.has(measured.served, slot) && _isDown(measured, slot);
+    }
+
+    function _served(
+        address provider,
+        ISlashingCourt.Receipt calldata receipt,
+        bytes calldata signature,
+        bytes32 accepted
+    ) private view returns (bool) {
+        bytes32 structHash = Messages.receipt(receipt);
+        if (structHash != accepted || receipt.provider != provider || receipt.status != SERVED_STATUS) return false;
+        address signer = _signer(structHash, signature);
+        return signer != address(0) && IProviderStaking(staking).providerOfSigner(signer) == provider;
+    }
+
+    function _accepted(Countersignature calldata counter, bytes calldata countersignature)
+        private
+        view
+        returns (bool)
+    {
+        address gateway = _signer(Messages.countersignature(counter), countersignature);
+        uint64 begin = _begin(counter.slot);
+        uint64 end = begin + IEpochClock(clock).slotSeconds();
+        return gateway != address(0) && IBondedOperators(gateways).wasMember(gateway, begin, end);
+    }
+
+    // ------------------------------------------------------------------------------------------- what a leaf says
+
+    /// @inheritdoc IChallengeCourt
+    function challengeLeaf(Target calldata target) external {
+        IEpochLedger.Record memory record = _check(target);
+        if (!_contradictsItself(target.leaf)) revert NoFault(LEAF);
+        _sustain(LEAF, target, record.activated, target.signers, SIGNER_PPM);
+    }
+
+    function _contradictsItself(IEpochLedger.Leaf calldata leaf) private pure returns (bool) {
+        uint8 level = leaf.slashLevel;
+        if (level > MOST_LEVEL || leaf.standing > MOST_STANDING) return true;
+        if (
+            leaf.uptimePpm > PpmMath.WHOLE_PPM || leaf.successPpm > PpmMath.WHOLE_PPM
+                || leaf.verificationPpm > PpmMath.WHOLE_PPM || leaf.scorePpm > PpmMath.WHOLE_PPM
+        ) return true;
+        if (level == 0 || level > MOST_MEASURED_LEVEL) return false;
+        if (!leaf.measured) return true;
+        return level <= MOST_AVAILABILITY_LEVEL && leaf.uptimePpm >= _uptimeBelow(level);
+    }
+
+    /// @dev Below which uptime a level may be called for; docs/protocol.md, section 5.6.
+    function _uptimeBelow(uint8 level) private pure returns (uint256) {
+        if (level == 1) return 980_000;
+        if (level == 2) return 950_000;
+        return level == 3 ? 900_000 : 500_000;
+    }
+
+    /// @inheritdoc IChallengeCourt
+    function challengeSequence(
+        Target calldata target,
+        IEpochLedger.Leaf calldata before,
+        bytes32[] calldata beforeProof
+    ) external {
+        IEpochLedger.Record memory record = _check(target);
+        IEpochLedger.Leaf calldata leaf = target.leaf;
+        if (
+            target.epoch == 0 || before.provider != leaf.provider
+                || !IEpochLedger(epochLedger).verifyLeaf(target.epoch - 1, before, beforeProof)
+        ) revert NotInRoot(target.epoch, before.provider);
+        bool fell = leaf.cumulativeFees < before.cumulativeFees
+            || leaf.cumulativeIncentive < before.cumulativeIncentive;
+        if (!fell && !_failedWithoutLoss(leaf, before.scorePpm)) revert NoFault(LEAF);
+        _sustain(LEAF, target, record.activated, target.signers, SIGNER_PPM);
+    }
+
+    /// @dev A failure leaves a score at least one ppm lower; the lowest stays.
+    function _failedWithoutLoss(IEpochLedger.Leaf calldata leaf, uint256 scoreBefore) private pure returns (bool) {
+        bool failed = leaf.uptimePpm < PpmMath.WHOLE_PPM || leaf.successPpm < PpmMath.WHOLE_PPM
+            || leaf.verificationPpm < PpmMath.WHOLE_PPM;
+        return failed && leaf.scorePpm != 0 && leaf.scorePpm >= scoreBefore;
+    }
+
+    // ---------------------------------------------------------------------------------------------------- judgement
+
+    /// @dev The leaf is the report's, and the signers are those who signed it.
+    function _check(Target calldata target) private view returns (IEpochLedger.Record memory record) {
+        record = IEpochLedger(epochLedger).record(target.epoch);
+        if (record.digest == 0) revert UnknownReport(target.epoch);
+        if (!IEpochLedger(epochLedger).verifyLeaf(target.epoch, target.leaf, target.leafProof)) {
+            revert NotInRoot(target.epoch, target.leaf.provider);
+        }
+        bytes32 found = keccak256(abi.encode(target.signers));
+        if (found != record.signers) revert WrongSigners(found, record.signers);
+    }
+
+    /// @dev As `_check`, and the measured leaf is what the report was made from.
+    function _checkMeasured(Target calldata target, Measured calldata measured, bytes32[] calldata proof)
+        private
+        view
+        returns (IEpochLedger.Record memory record)
+    {
+        record = _check(target);
+        address provider = target.leaf.provider;
+        if (measured.provider != provider) revert NotMeasured(target.epoch, provider);
+        _requireMeasured(target.epoch, record.measurements, measured, proof);
+    }
+
+    function _requireMeasured(uint64 epoch, bytes32 root, Measured calldata measured, bytes32[] calldata proof)
+        private
+        view
+    {
+        if (MerkleProof.verifyCalldata(proof, root, measuredHash(epoch, measured))) return;
+        revert NotMeasured(epoch, measured.provider);
+    }
+
+    /// @dev Punishes first: a cancelled report leaves the record by which the punished are told apart.
+    function _sustain(uint8 ground, Target calldata target, bool activated, address[] memory wrong, uint256 ppm)
+        private
+    {
+        address provider = target.leaf.provider;
+        uint256 id;
+        uint256 lost;
+        if (activated) (id, lost) = _slashToUndo(target.epoch, provider);
+        else lost = _wouldLose(provider, target.leaf.slashLevel);
+        emit ChallengeSustained(target.epoch, provider, ground, msg.sender, id);
+        if (wrong.length != 0) {
+            ISlashingCourt(slashingCourt).punish(target.epoch, wrong, ppm, provider, lost, msg.sender);
+        }
+        if (activated) ISlashingCourt(slashingCourt).cancel(id, msg.sender);
+        else IEpochLedger(epochLedger).cancel(target.epoch);
+    }
+
+    function _slashToUndo(uint64 epoch, address provider) private view returns (uint256 id, uint256 amount) {
+        id = ISlashingCourt(slashingCourt).slashOf(provider, epoch);
+        ISlashingCourt.Slash memory s = ISlashingCourt(slashingCourt).slash(id);
+        if (
+            s.stage == ISlashingCourt.Stage.None || s.stage == ISlashingCourt.Stage.Executed
+                || s.stage == ISlashingCourt.Stage.Cancelled
+        ) revert NothingToUndo(epoch, provider);
+        return (id, s.amount);
+    }
+
+    /// @dev What the slash of a report that waits would have been opened with at this moment.
+    function _wouldLose(address provider, uint8 level) private view returns (uint256) {
+        if (level < LEAST_SLASHED_LEVEL || level > MOST_LEVEL) return 0;
+        uint256 ppm = ISlashingCourt(slashingCourt).codePpm(level);
+        if (level <= MOST_AVAILABILITY_LEVEL) {
+            ppm = Math.min(ppm, ISlashingCourt(slashingCourt).availabilityLeftPpm(provider));
+        }
+        return PpmMath.shareDown(IProviderStaking(staking).provider(provider).requiredStake, ppm);
+    }
+
+    function _signer(bytes32 structHash, bytes calldata signature) private view returns (address) {
+        return Messages.signer(IEpochLedger(epochLedger).domainSeparator(), structHash, signature);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- slots
+
+    function _checkSlot(uint256 slot) private view {
+        if (slot >= _slots) revert SlotOutsideEpoch(slot, _slots);
+    }
+
+    function _counts(Measured calldata measured, uint256 slot) private pure returns (bool) {
+        return ProbeDays.has(measured.duty, slot) && !ProbeDays.has(measured.void, slot);
+    }
+
+    function _isDown(Measured calldata measured, uint256 slot) private view returns (bool) {
+        return measured.days_.length >= _quorum && ProbeDays.isDown(measured.days_, slot);
+    }
+
+    /// @dev First second of a slot counted from genesis.
+    function _begin(uint64 absolute) private view returns (uint64) {
+        return IEpochClock(clock).genesis() + absolute * IEpochClock(clock).slotSeconds();
+    }
+
+    // --------------------------------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IChallengeCourt
+    function compute(Measured calldata measured) public view returns (uint256, uint256, bool) {
+        return ProbeDays.compute(measured, _slots, _quorum);
+    }
+
+    /// @inheritdoc IChallengeCourt
+    function measuredHash(uint64 epoch, Measured calldata measured) public view returns (bytes32) {
+        bytes32 inner = keccak256(
+            abi.encode(
+                block.chainid,
+                epochLedger,
+                epoch,
+                measured.provider,
+                measured.duty,
+                measured.served,
+                measured.void,
+                keccak256(abi.encode(measured.days_))
+            )
+        );
+        return keccak256(abi.encode(inner));
+    }
+}
