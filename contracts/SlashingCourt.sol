@@ -4,7 +4,6 @@ pragma solidity 0.8.30;
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
@@ -16,6 +15,7 @@ import {IGuardian} from "./interfaces/IGuardian.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
 import {ISlashingCourt} from "./interfaces/ISlashingCourt.sol";
+import {VerifierPunishment} from "./VerifierPunishment.sol";
 import {Bounds} from "./libraries/Bounds.sol";
 import {ExactToken} from "./libraries/ExactToken.sol";
 import {Messages} from "./libraries/Messages.sol";
@@ -23,7 +23,7 @@ import {PpmMath} from "./libraries/PpmMath.sol";
 
 /// @title SlashingCourt
 /// @notice Documentation stands in `ISlashingCourt`.
-contract SlashingCourt is ISlashingCourt, AccessManaged, ReentrancyGuardTransient {
+contract SlashingCourt is VerifierPunishment, AccessManaged {
     using SafeERC20 for IERC20;
     using ExactToken for IERC20;
     using BitMaps for BitMaps.BitMap;
@@ -42,12 +42,9 @@ contract SlashingCourt is ISlashingCourt, AccessManaged, ReentrancyGuardTransien
     uint256 internal constant MOST_LEAST_BOND = 1e27;
     uint256 internal constant BOND_PPM = 10_000;
     uint256 internal constant HARMED_PPM = 500_000;
-    uint256 internal constant PROVER_PPM = 200_000;
-    uint256 internal constant BURNED_PPM = 300_000;
     uint256 internal constant SIGNER_PPM = 100_000;
     uint256 internal constant BREAKER_PPM = 50_000;
     uint256 internal constant BREAKER_DAYS = 7;
-    address internal constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
 
     /// @dev One availability slash: when it was proposed, for which epoch, and what it used up of the window.
     struct Use {
@@ -56,12 +53,8 @@ contract SlashingCourt is ISlashingCourt, AccessManaged, ReentrancyGuardTransien
         uint32 ppm;
     }
 
-    IERC20 internal immutable _token;
     address public immutable staking;
-    address public immutable escrow;
     address public immutable clock;
-    address public immutable epochLedger;
-    address public immutable verifiers;
     address public immutable challengeCourt;
     address public immutable guardian;
     uint64 public immutable challengeSeconds;
@@ -77,7 +70,6 @@ contract SlashingCourt is ISlashingCourt, AccessManaged, ReentrancyGuardTransien
     mapping(address provider => Use[]) internal _uses;
     mapping(uint256 day => uint256 amount) internal _opened;
     mapping(uint256 id => BitMaps.BitMap) internal _pages;
-    mapping(bytes32 key => bool) internal _punished;
 
     constructor(
         address stakeToken_,
@@ -89,12 +81,11 @@ contract SlashingCourt is ISlashingCourt, AccessManaged, ReentrancyGuardTransien
         address authority_,
         address guardian_,
         Config memory config
-    ) AccessManaged(Bounds.known("authority", authority_)) {
-        _token = IERC20(Bounds.known("stakeToken", stakeToken_));
+    )
+        VerifierPunishment(stakeToken_, escrow_, epochLedger_, verifiers_)
+        AccessManaged(Bounds.known("authority", authority_))
+    {
         staking = Bounds.known("staking", staking_);
-        escrow = Bounds.known("escrow", escrow_);
-        epochLedger = Bounds.known("epochLedger", epochLedger_);
-        verifiers = Bounds.known("verifiers", verifiers_);
         challengeCourt = Bounds.known("challengeCourt", challengeCourt_);
         guardian = Bounds.known("guardian", guardian_);
         clock = IEpochLedger(epochLedger_).clock();
@@ -286,6 +277,19 @@ contract SlashingCourt is ISlashingCourt, AccessManaged, ReentrancyGuardTransien
         if (contested) _returnBond(id, s.contestant, s.bond);
     }
 
+    /// @inheritdoc ISlashingCourt
+    function punish(
+        uint64 epoch,
+        address[] calldata signers,
+        uint256 ppm,
+        address vindicated,
+        uint256 lost,
+        address prover
+    ) external nonReentrant {
+        _requireChallengeCourt();
+        _punish(epoch, signers, ppm, vindicated, lost, prover);
+    }
+
     function _cancel(uint256 id, Slash storage s, address by) private {
         s.stage = Stage.Cancelled;
         if (s.code <= MOST_AVAILABILITY_CODE) _giveBack(s.provider, s.epoch);
@@ -339,16 +343,6 @@ contract SlashingCourt is ISlashingCourt, AccessManaged, ReentrancyGuardTransien
         _pay(prover, toProver);
         _pay(BURN_ADDRESS, burned);
         _fund(toSlaFund);
-    }
-
-    function _pay(address to, uint256 amount) private {
-        if (amount != 0) _token.safeTransfer(to, amount);
-    }
-
-    function _fund(uint256 amount) private {
-        if (amount == 0) return;
-        _token.forceApprove(escrow, amount);
-        IJobEscrow(escrow).fundSlaStake(amount);
     }
 
     // ----------------------------------------------------------------------------------------------------- compensate
@@ -438,99 +432,6 @@ contract SlashingCourt is ISlashingCourt, AccessManaged, ReentrancyGuardTransien
         return slot / IEpochClock(clock).slotsPerEpoch();
     }
 
-    function _once(bytes32 key) private {
-        if (_punished[key]) revert AlreadyPunished(key);
-        _punished[key] = true;
-    }
-
-    // -------------------------------------------------------------------------------------------------- wrong verifiers
-
-    /// @inheritdoc ISlashingCourt
-    function proveProbeDays(
-        ProbeDay calldata a,
-        bytes calldata signatureA,
-        ProbeDay calldata b,
-        bytes calldata signatureB
-    ) external nonReentrant {
-        if (a.provider != b.provider || a.epoch != b.epoch) revert NotEquivocal();
-        bytes32 hashA = Messages.probeDay(a.provider, a.epoch, a.up, a.histogram);
-        bytes32 hashB = Messages.probeDay(b.provider, b.epoch, b.up, b.histogram);
-        if (hashA == hashB) revert NotEquivocal();
-        address verifier = _signer(hashA, signatureA);
-        address other = _signer(hashB, signatureB);
-        if (other != verifier || verifier == address(0)) revert WrongSigner(other, verifier);
-        _once(_daysKey(verifier, a.provider, a.epoch));
-
-        emit DaysEquivocated(verifier, a.provider, a.epoch, msg.sender);
-        uint256 taken = IBondedOperators(verifiers).slash(verifier, PpmMath.WHOLE_PPM);
-        // otherwise the proof could be used up before there is anything to lose
-        if (taken == 0) revert NothingBonded(verifier);
-        emit VerifierSlashed(verifier, a.epoch, taken);
-        _splitBonds(a.epoch, taken, address(0), 0, msg.sender);
-    }
-
-    function _daysKey(address verifier, address provider, uint64 epoch) private pure returns (bytes32) {
-        return keccak256(abi.encode("ProbeDay", verifier, provider, epoch));
-    }
-
-    function _signer(bytes32 structHash, bytes calldata signature) private view returns (address) {
-        return Messages.signer(IEpochLedger(epochLedger).domainSeparator(), structHash, signature);
-    }
-
-    /// @inheritdoc ISlashingCourt
-    function punish(
-        uint64 epoch,
-        address[] calldata signers,
-        uint256 ppm,
-        address vindicated,
-        uint256 lost,
-        address prover
-    ) external nonReentrant {
-        _requireChallengeCourt();
-        _punish(epoch, signers, ppm, vindicated, lost, prover);
-    }
-
-    function _punish(
-        uint64 epoch,
-        address[] calldata signers,
-        uint256 ppm,
-        address vindicated,
-        uint256 lost,
-        address prover
-    ) private {
-        bytes32 digest = IEpochLedger(epochLedger).record(epoch).digest;
-        uint256 taken;
-        for (uint256 i = 0; i < signers.length; ++i) {
-            address signer = signers[i];
-            // the whole bond is the price of two ProbeDays, which can be shown without any report as well
-            bytes32 key = ppm == PpmMath.WHOLE_PPM
-                ? _daysKey(signer, vindicated, epoch)
-                : keccak256(abi.encode("Report", digest, signer));
-            if (_punished[key]) continue;
-            uint256 part = IBondedOperators(verifiers).slash(signer, ppm);
-            if (part == 0) continue;
-            _punished[key] = true;
-            taken += part;
-            emit VerifierSlashed(signer, epoch, part);
-        }
-        _splitBonds(epoch, taken, vindicated, lost, prover);
-    }
-
-    /// @dev The vindicated is made whole first; the prover's and the fire's parts are of what is left.
-    function _splitBonds(uint64 epoch, uint256 taken, address vindicated, uint256 lost, address prover) private {
-        if (taken == 0) return;
-        uint256 toVindicated = vindicated == address(0) ? 0 : Math.min(taken, lost);
-        uint256 rest = taken - toVindicated;
-        uint256 toProver = prover == address(0) ? 0 : PpmMath.shareDown(rest, PROVER_PPM);
-        uint256 burned = PpmMath.shareDown(rest, BURNED_PPM);
-        uint256 toSlaFund = rest - toProver - burned;
-        emit VerifierSlashSplit(epoch, vindicated, toVindicated, prover, toProver, toSlaFund, burned);
-        _pay(vindicated, toVindicated);
-        _pay(prover, toProver);
-        _pay(BURN_ADDRESS, burned);
-        _fund(toSlaFund);
-    }
-
     // --------------------------------------------------------------------------------------------------------- views
 
     function _known(uint256 id) private view returns (Slash storage s) {
@@ -540,11 +441,6 @@ contract SlashingCourt is ISlashingCourt, AccessManaged, ReentrancyGuardTransien
 
     function _requireChallengeCourt() private view {
         if (msg.sender != challengeCourt) revert NotChallengeCourt(msg.sender);
-    }
-
-    /// @inheritdoc ISlashingCourt
-    function stakeToken() external view returns (address) {
-        return address(_token);
     }
 
     /// @inheritdoc ISlashingCourt
