@@ -46,6 +46,10 @@ class Court(Contract):
         """Return the id of a provider's slash from a leaf of an epoch; 0 for none."""
         return await self.number(at, "slashOf", provider, epoch)
 
+    async def page_given(self, slash_id: int, index: int, at: Checkpoint) -> bool:
+        """Say whether a page of harmed customers got its part."""
+        return await self.read(self.view("pageGiven", slash_id, index, to=bool), at)
+
     async def bond_for(self, amount: int, at: Checkpoint) -> int:
         """Return what the proposer or a contestant of a slash of an amount must post."""
         return await self.number(at, "bondFor", amount)

@@ -39,6 +39,10 @@ class Operators(Contract):
         """Say whether an address is in the set."""
         return await self.read(self.view("isMember", address, to=bool), at)
 
+    async def was_member(self, address: str, start: int, end: int, at: Checkpoint) -> bool:
+        """Say whether an address was in the set at some second of `[start, end)`, whatever became of its bond."""
+        return await self.read(self.view("wasMember", address, start, end, to=bool), at)
+
     async def quorum(self, at: Checkpoint) -> int:
         """Return how many members must agree."""
         return await self.number(at, "quorum")
