@@ -57,7 +57,8 @@ interface IDelegation {
     error NotLedger(address caller);
     error NotProvider(address caller);
     error ZeroAmount();
-    error AmountTooSmall(uint256 amount);
+    error NotActive(address provider);
+    error AmountTooSmall(uint256 shares);
     error DelegationAboveLimit(uint256 delegated, uint256 most);
     error InsufficientShares(uint256 held, uint256 asked);
     error TooManyExits(uint256 open, uint256 most);
