@@ -2,7 +2,8 @@
 
 Only final events come here. A reorganisation deeper than the finality an operator chose can still take one back; then
 each of its transfers is answered by an opposite one. What a charge took is given back into `restored`, which counts
-as `accrued`, so that the sums ever used and ever charged stay true.
+as `accrued`, so that the sums ever used and ever charged stay true. A charge of a cancelled report comes back the same
+way: it was used, and is charged again with the report that is made anew.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _ROUTES: Mapping[str, tuple[str, str]] = {
     events.WithdrawalCancelled.__name__: ("thawing", "available"),
     events.EscrowWithdrawn.__name__: ("thawing", ESCROW),
     events.Charged.__name__: ("accrued", ESCROW),
+    events.ChargeReturned.__name__: (ESCROW, "restored"),
     events.Credited.__name__: (ESCROW, "available"),
 }
 MONEY_EVENTS = frozenset(_ROUTES)

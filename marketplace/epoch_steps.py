@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -10,8 +11,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.event_types import ReportCancelled
 from marketplace.db import GATHER_LOCK, Database
-from marketplace.models import attempts, epoch_steps, watermarks
+from marketplace.models import attempts, chain_events, epoch_steps, watermarks
 from rewards.attempt_lines import read_lines
 from rewards.types import Attempt
 
@@ -116,6 +118,17 @@ class EpochSteps:
                 select(attempts.c.line).where(attempts.c.epoch == epoch).order_by(attempts.c.job, attempts.c.attempt)
             )
             return tuple(read_lines(line for (line,) in found))
+
+    async def cancelled(self, digests: Collection[str]) -> list[str]:
+        """Return which of these reports (digests in hex, without 0x) the chain cancelled, as the indexer has it."""
+        async with self._database.begin() as connection:
+            found = await connection.execute(
+                select(chain_events.c.fields["digest"].astext).where(
+                    chain_events.c.name == ReportCancelled.__name__,
+                    chain_events.c.fields["digest"].astext.in_(["0x" + digest for digest in digests]),
+                )
+            )
+            return [digest.removeprefix("0x") for (digest,) in found]
 
     async def watermarks(self) -> list[Watermark]:
         """Return every gateway's watermark."""

@@ -2,13 +2,13 @@
 
 Accounts of a customer: `available`, `held`, `accrued` (used, not charged on chain yet), `thawing`. Their sum is what
 lies in escrow on chain, in atto; the account `escrow` is its mirror, so all accounts together are always zero. A fifth,
-`restored`, holds what charges took that a reorganisation undid; it counts as accrued.
+`restored`, holds what charges took and a cancelled report gave back, or a reorganisation undid; it counts as accrued.
 
     deposit      escrow → available          request withdrawal   available → thawing
     hold         available → held            withdrawal           thawing → escrow
     post         held → accrued, the rest held → available
     void         held → available            charge on chain      accrued → escrow
-    credit       escrow → available
+    credit       escrow → available          charge returned      escrow → restored
 
 A charge is whole token units; what is left in `accrued` afterwards, less than one unit, is the customer's carry.
 Balances are kept by a trigger of the database, which also refuses to change or delete a transfer.

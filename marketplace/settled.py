@@ -17,14 +17,14 @@ _REMEMBERED = 8
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A report with its evidence, the state its epoch closed with, and who opens the leaves' digests."""
+    """A report with its evidence, the state its epoch closed with, and the customers whom its slashes compensate."""
 
     report: Report
     closing: EpochState
     harmed: tuple[Harmed, ...]
 
     def harmed_by(self, provider: str) -> Harmed | None:
-        """Return the customers who paid for a provider's work, None when nobody did."""
+        """Return the customers whom a slash of this provider compensates, None when there is nobody or no slash."""
         return next((one for one in self.harmed if one.provider == provider), None)
 
 

@@ -3,15 +3,16 @@
     closed      the epoch is over: a final block after its end is its checkpoint
     written     attempts and attestations gathered, settled, evidence written
     signed      a quorum of verifiers recomputed the report and signed it
-    submitted   report on chain and final; charges are taken
-    activated   the delay is over: credits pushed, fees can be claimed
+    submitted   report complete on chain and final: leaves published, charges taken
+    activated   the delay is over: credits and delegators' rewards pushed, fees can be claimed
     proposed    every slash that the report calls for is proposed in the court
-    done        and executed
+    done        and has come to its end, the harmed compensated
 
 Each step looks at what is there, does what is missing and notes that it is done. Whatever it leaves outside the
-database is keyed: evidence by its digest, transactions by their intents. So a process killed anywhere goes on from
-the step it was in, and comes to the same report. While no report stands on chain, an epoch whose checkpoint or
-transaction failed for good is started over from a new checkpoint with the same attempts.
+database is keyed: evidence by its digest, transactions by their intents. A large report comes in by chunks, and the
+chain says which are missing. So a process killed anywhere goes on from the step it was in, and comes to the same
+report. While no report stands on chain, an epoch whose checkpoint or transaction failed for good is started over from
+a new checkpoint with the same attempts; one whose report was cancelled is started over once its charges are returned.
 """
 
 from __future__ import annotations
@@ -19,27 +20,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 import structlog
 
 from contracts.chain import Chain
-from contracts.court import Court
 from contracts.epochs import Epochs
 from contracts.errors import CheckpointGone, ContractRefused, ContractsError, IntentDropped, TransactionReverted
-from contracts.leaves import leaf_hashes, proof, report_digest
+from contracts.leaves import chunks, report_digest
 from contracts.operators import Operators
-from contracts.transactions import Sender, Until
-from contracts.types import Checkpoint, OperatorRecord, Timing
+from contracts.transactions import Sender
+from contracts.types import Checkpoint, OperatorRecord, Report, Timing
+from contracts.views import ReportProgress
 from marketplace.admission import admitted
 from marketplace.affordable import affordable
 from marketplace.attestations import Verifiers
+from marketplace.cancelled import Cancelled
 from marketplace.clock import LeadershipLost
+from marketplace.deeds import Deeds
 from marketplace.epoch_steps import ORDER, EpochProgress, EpochSteps, Step
 from marketplace.settings import SettlementSettings
 from marketplace.settled import Settled, SettledEpochs
+from marketplace.slashes import Slashes
+from marketplace.waiting import NotYet
 from rewards.chain_inputs import collect
 from rewards.errors import CheckpointRefused, EvidenceError, RewardsError
 from rewards.gather import assemble
@@ -48,9 +53,7 @@ from rewards.types import EpochState
 
 log = structlog.get_logger("settlement")
 
-
-class NotYet(Exception):
-    """A step has to wait; the message says for what."""
+_CANNOT_BE_CHARGED = ("ChargeAboveBalance", "ChargeAboveCap")
 
 
 @dataclass
@@ -65,21 +68,42 @@ class Settler:
     settings: SettlementSettings
     lead: Callable[[], Awaitable[None]]
     now: Callable[[], float] = time.time
+    deeds: Deeds = field(init=False)
+    slashes: Slashes = field(init=False)
+    cancelled: Cancelled = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.deeds = Deeds(self.sender)
+        self.slashes = Slashes(self.chain, self.deeds)
+        self.cancelled = Cancelled(self.chain, self.deeds, self.steps, self._read)
 
     async def tick(self) -> None:
         """Take every open epoch as far as it goes."""
         await self.lead()
         head = await self.chain.checkpoint()
-        timing = await Epochs(self.chain).timing(head)
+        timing = await Epochs(self.chain).clock.timing(head)
         if not timing.genesis:
             return
-        rows = {row.epoch: row for row in await self.steps.all()}
+        found = await self.steps.all()
+        if await self._undo(found):
+            found = await self.steps.all()
+        rows = {row.epoch: row for row in found}
         newest = max(rows, default=-1)
         if self.now() >= timing.epoch_end(newest + 1):
             rows[newest + 1] = EpochProgress(newest + 1, Step.CLOSED, {}, "")
         for epoch in sorted(rows):
             if rows[epoch].step is not Step.DONE:
                 await self._advance(epoch, timing)
+
+    async def _undo(self, rows: list[EpochProgress]) -> bool:
+        """Undo what the chain cancelled; returns whether there was anything. What stands in the way is noted."""
+        try:
+            return await self.cancelled.undo(rows)
+        except NotYet as waiting:
+            log.info("a cancelled report is not undone yet", waiting=str(waiting))
+        except (ContractsError, RewardsError, OSError) as error:
+            log.warning("a cancelled report cannot be undone", error=str(error))
+        return False
 
     async def _advance(self, epoch: int, timing: Timing) -> None:
         """Do step after step of one epoch until one has to wait; what stands in the way is noted."""
@@ -105,6 +129,10 @@ class Settler:
                 return
             except LeadershipLost:
                 raise
+            except ContractRefused as refused:
+                if not await self._waits_or_restarts(epoch, row, step, refused):
+                    log.warning("an epoch does not go on", epoch=epoch, step=step.value, error=str(refused))
+                return
             except Exception as error:
                 known = isinstance(error, (ContractsError, RewardsError, OSError))
                 log.warning(
@@ -116,6 +144,18 @@ class Settler:
                 return
             await self.steps.reach(epoch, step, **left)
             log.info("epoch", epoch=epoch, step=step.value)
+
+    async def _waits_or_restarts(
+        self, epoch: int, row: EpochProgress | None, step: Step, refused: ContractRefused
+    ) -> bool:
+        """Note what the contract says; returns False for a refusal that somebody should look at."""
+        await self._note(row, f"{step.value}: {refused}")
+        if refused.error_name == "StillPaused":
+            return True
+        if _calls_for_restart(step, refused):
+            await self._start_over(epoch, str(refused))
+            return True
+        return False
 
     async def _note(self, row: EpochProgress | None, problem: str) -> None:
         if row is not None and row.problem != problem:
@@ -178,98 +218,96 @@ class Settler:
         signatures, missing = await self.verifiers.signatures(members, epoch, report.evidence, digest, quorum)
         if len(signatures) < quorum:
             raise NotYet(f"{len(signatures)} of {quorum} signatures; missing: {missing}")
-        return {"signatures": {one.verifier: one.signature.hex() for one in signatures}, "unsigned": missing}
+        return {
+            "signatures": {one.verifier: one.signature.hex() for one in signatures},
+            "unsigned": missing,
+            "digest": digest.hex(),
+        }
 
     async def _submit(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
-        """Put the report on chain and wait until it is final.
+        """Bring the whole report on chain and wait until it is final.
 
         A verifier may have left since it signed, and the contract counts members of this moment only: its signature is
-        left out, and if too few remain they are collected again.
+        left out, and if too few remain they are collected again. A report that came in by chunks and stopped half way
+        goes on with those that the chain says are missing.
         """
         report = (await self._read(data)).report
         epochs = Epochs(self.chain)
-        if await epochs.record(epoch, await self.chain.checkpoint()) is None:
-            members, quorum = await self._members(await self.chain.head())
-            present = {member.operator for member in members}
-            signatures = {name: one for name, one in data["signatures"].items() if name in present}
-            if len(signatures) < quorum:
-                signatures = (await self._sign(epoch, data, timing))["signatures"]
-            chosen = [bytes.fromhex(signatures[name]) for name in sorted(signatures)]
-            name = sha256(report.evidence + b"".join(chosen)).hexdigest()[:16]
-            await self._send(f"report:{epoch}:{name}", epochs.submit(report, chosen))
+        intent = f"report:{epoch}:{report.evidence.hex()[:16]}"
+        head = await self.chain.head()
+        standing = await epochs.record(epoch, head)
+        if standing is None:
+            chosen = await self._signatures(epoch, data, timing, head)
+            first, *rest = epochs.submission(report, chosen)
+            await self.deeds.once(f"{intent}:{_short(*chosen)}", first)
+            await self.deeds.all_until_done(intent, tuple(rest))
+        elif standing.evidence != report.evidence:
+            raise RewardsError(f"another report of epoch {epoch} stands on chain: evidence 0x{standing.evidence.hex()}")
+        elif not standing.completed_at:
+            missing = epochs.completion(report, await epochs.report_progress(epoch, head))
+            await self.deeds.all_until_done(intent, missing)
         record = await epochs.record(epoch, await self.chain.checkpoint())
-        if record is None:
+        if record is None or not record.completed_at:
             raise NotYet("the report is sent and not final yet")
         if record.evidence != report.evidence:
             raise RewardsError(f"another report of epoch {epoch} stands on chain: evidence 0x{record.evidence.hex()}")
         return {"activates_at": record.activates_at}
 
+    async def _signatures(self, epoch: int, data: dict[str, Any], timing: Timing, head: Checkpoint) -> list[bytes]:
+        """Return signatures of members of this moment, ascending by signer; raises NotYet when there is no quorum."""
+        members, quorum = await self._members(head)
+        present = {member.operator for member in members}
+        signatures = {name: one for name, one in data["signatures"].items() if name in present}
+        if len(signatures) < quorum:
+            signatures = (await self._sign(epoch, data, timing))["signatures"]
+        return [bytes.fromhex(signatures[name]) for name in sorted(signatures)]
+
     async def _activate(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
-        """Activate the report after its delay."""
+        """Activate the report after its delay; push its credits and its delegators' rewards."""
         epochs = Epochs(self.chain)
+        report = (await self._read(data)).report
+        intent = f"activate:{epoch}:{report.evidence.hex()[:16]}"
         head = await self.chain.head()
         if (await epochs.progress(head)).next_activation <= epoch:
             if head.time < data["activates_at"]:
                 raise NotYet(f"the report activates at {data['activates_at']}")
-            report = (await self._read(data)).report
-            await self._send(f"activate:{epoch}", epochs.activate(epoch, report.credits, report.payees))
-        if (await epochs.progress(await self.chain.checkpoint())).next_activation <= epoch:
+            await self.deeds.all_until_done(intent, epochs.activation(report))
+        else:
+            missing = epochs.pushes(report, await epochs.report_progress(epoch, head))
+            await self.deeds.all_until_done(intent, missing)
+        final = await self.chain.checkpoint()
+        if (await epochs.progress(final)).next_activation <= epoch:
             raise NotYet("the activation is sent and not final yet")
+        if not _pushed(report, await epochs.report_progress(epoch, final)):
+            raise NotYet("credits or rewards are pushed and not final yet")
         return {}
 
     async def _propose(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
-        """Propose every slash the report calls for, and wait until all are final.
-
-        Only then is a slash's number certain.
-        """
-        settled = await self._read(data)
-        report, court = settled.report, Court(self.chain)
-        domain = self.chain.deployment.domain()
-        hashes = leaf_hashes(domain.chain_id, domain.epoch_ledger, report)
-        slashes: dict[str, int] = {}
-        for index, leaf in enumerate(report.leaves):
-            if leaf.slash_level < 2:
-                continue
-            if not await court.slash_of(leaf.provider, epoch, await self.chain.head()):
-                call = court.propose(epoch, leaf, proof(hashes, index), settled.harmed_by(leaf.provider))
-                await self._send(f"slash:{epoch}:{leaf.provider}", call)
-            slashes[leaf.provider] = await court.slash_of(leaf.provider, epoch, await self.chain.checkpoint())
-        waiting = [provider for provider, number in slashes.items() if not number]
-        if waiting:
-            raise NotYet(f"the slashes of {', '.join(waiting)} are proposed and not final yet")
-        return {"slashes": slashes}
+        """Propose every slash the report calls for."""
+        return {"slashes": await self.slashes.propose(epoch, await self._read(data))}
 
     async def _execute(self, epoch: int, data: dict[str, Any], timing: Timing) -> dict[str, Any]:
-        """Execute the proposed slashes after their challenge window."""
-        court = Court(self.chain)
-        for provider, slash_id in data["slashes"].items():
-            head = await self.chain.head()
-            slash = await court.slash(slash_id, head)
-            if slash is None:
-                raise NotYet(f"slash {slash_id} was reorganised away")
-            if slash.executed_at:
-                continue
-            if head.time < slash.executable_at:
-                raise NotYet(f"slash {slash_id} can be executed at {slash.executable_at}")
-            harmed = (await self._read(data)).harmed_by(provider)
-            await self._send(f"execute:{slash_id}:{epoch}", court.execute(slash_id, harmed))
-        final = await self.chain.checkpoint()
-        for slash_id in data["slashes"].values():
-            slash = await court.slash(slash_id, final)
-            if slash is None or not slash.executed_at:
-                raise NotYet(f"the execution of slash {slash_id} is not final yet")
+        """Bring the proposed slashes to their end, after challenge windows and rulings."""
+        if data["slashes"]:
+            await self.slashes.carry_out(epoch, data["slashes"], await self._read(data))
         return {}
 
     async def _start_over(self, epoch: int, why: str) -> None:
-        """Settle an epoch again from a new checkpoint, as long as no report of it stands on chain."""
-        if await Epochs(self.chain).record(epoch, await self.chain.head()) is None:
+        """Settle an epoch again from a new checkpoint, as long as no report of it stands on chain.
+
+        One that stands and cannot be completed is cancelled first, as soon as the contract allows it.
+        """
+        standing = await Epochs(self.chain).record(epoch, await self.chain.head())
+        if standing is None:
             log.error("an epoch is settled again from a new checkpoint", epoch=epoch, why=why)
             await self.steps.start_over(epoch)
+        elif not standing.completed_at:
+            try:
+                await self.cancelled.cancel(epoch, standing)
+            except NotYet as waiting:
+                await self.steps.note(epoch, f"{why}: {waiting}")
 
     # what steps share
-
-    async def _send(self, intent: str, call: Any) -> None:
-        await self.sender.submit(intent, call, until=Until.MINED, timeout_s=60.0)
 
     async def _wait_for_gateways(self, epoch: int, timing: Timing) -> None:
         """Wait until every gateway that still speaks has drained everything of the epoch."""
@@ -305,7 +343,16 @@ def _calls_for_restart(step: Step, error: Exception) -> bool:
     if ORDER.index(step) > ORDER.index(Step.SUBMITTED):
         return False
     if isinstance(error, ContractRefused):
-        return error.error_name in ("ChargeAboveBalance", "ChargeAboveCap")
+        return error.error_name in _CANNOT_BE_CHARGED
     if isinstance(error, EvidenceError):
         return step in (Step.SIGNED, Step.SUBMITTED)
     return isinstance(error, (CheckpointGone, TransactionReverted, IntentDropped))
+
+
+def _pushed(report: Report, done: ReportProgress) -> bool:
+    """Say whether every chunk of credits and pools of an activated report was pushed."""
+    return done.credit_chunks >= len(chunks(report.credits)) and done.pool_chunks >= len(chunks(report.pools))
+
+
+def _short(*parts: bytes) -> str:
+    return sha256(b"".join(parts)).hexdigest()[:16]

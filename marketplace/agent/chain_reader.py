@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from contracts.chain import Chain
+from contracts.clock import Clock
 from contracts.deployment import Deployment
-from contracts.epochs import Epochs
 from contracts.operators import Operators
 from contracts.staking import Staking
 from contracts.types import ProviderStatus
@@ -40,7 +40,7 @@ async def read_facts(chain: Chain, provider: str) -> ChainFacts:
     """Read timing, gateways and the registration of `provider` at the newest block."""
     at = await chain.head()
     timing, members, view = await asyncio.gather(
-        Epochs(chain).timing(at), Operators(chain, "Gateways").members(at), Staking(chain).provider(provider, at)
+        Clock(chain).timing(at), Operators(chain, "Gateways").members(at), Staking(chain).provider(provider, at)
     )
     return ChainFacts(
         chain_id=chain.chain_id,

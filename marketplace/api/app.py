@@ -13,6 +13,7 @@ from marketplace.api.failures import answer_failures
 from marketplace.api.guard import Guard
 from marketplace.api.hosts import Hosts
 from marketplace.api.reads import Reads
+from marketplace.api.session_keys import SessionKeys, session_reader
 from marketplace.api.sessions import COOKIE, Sessions
 from marketplace.api.views import wire
 from marketplace.dashboard.pages import create_pages, static_files
@@ -40,14 +41,14 @@ def create_api(services: Services) -> AsgiApp:
         title="Bonded control API", version="1", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
     )
     secret = services.settings.session_secret()
-    sessions = Sessions(secret, services.domain.chain_id)
+    sessions = Sessions(secret, services.domain.chain_id, SessionKeys(session_reader(services.chain)))
     reads = Reads(services)
     hosts = Hosts(services.settings)
     pages = Renderer(reads, sessions, secret, hosts.secure)
 
-    def signed_in(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
+    async def signed_in(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
         token = (authorization or "").removeprefix("Bearer ").strip() or request.cookies.get(COOKIE)
-        return sessions.customer(token)
+        return await sessions.customer(token)
 
     Customer = Annotated[str, Depends(signed_in)]
 
@@ -58,7 +59,7 @@ def create_api(services: Services) -> AsgiApp:
     @app.post("/api/auth/session")
     async def session(request: Request, body: SignIn) -> Response:
         host = hosts.check(request.headers.get("host", ""))
-        token, customer = sessions.sign_in(body.message, body.signature, host)
+        token, customer = await sessions.sign_in(body.message, body.signature, host)
         answer = JSONResponse({"token": token, "customer": customer})
         pages.set_session(answer, token)
         return answer

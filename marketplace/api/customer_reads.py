@@ -10,8 +10,8 @@ from contracts.event_types import (
     Compensated,
     CompensationWithdrawn,
     Credited,
-    ReportActivated,
-    SlashExecuted,
+    CreditsPushed,
+    PageCompensated,
     SlashProposed,
 )
 from contracts.messages import Status
@@ -135,7 +135,7 @@ class CustomerReads:
                 select(chain_events.c.name, chain_events.c.fields, chain_events.c.tx_hash).where(
                     or_(
                         and_(
-                            chain_events.c.name.in_((ReportActivated.__name__, SlashExecuted.__name__)),
+                            chain_events.c.name.in_((CreditsPushed.__name__, PageCompensated.__name__)),
                             chain_events.c.tx_hash.in_(moved),
                         ),
                         chain_events.c.name == SlashProposed.__name__,
@@ -147,17 +147,17 @@ class CustomerReads:
 
 
 class _Causes:
-    """Why money came back: the activation of a report, or the execution of a slash, in the same transaction."""
+    """Why money came back: credits of a report pushed, or a page of a slash's harmed, in the same transaction."""
 
     def __init__(self, rows: Any) -> None:
         self._epochs: dict[bytes, int] = {}
-        self._executed: dict[bytes, dict[str, Any]] = {}
+        self._slashes: dict[bytes, str] = {}
         self._proposed: dict[str, dict[str, Any]] = {}
         for row in rows:
-            if row.name == ReportActivated.__name__:
+            if row.name == CreditsPushed.__name__:
                 self._epochs[bytes(row.tx_hash)] = int(row.fields["epoch"])
-            elif row.name == SlashExecuted.__name__:
-                self._executed[bytes(row.tx_hash)] = row.fields
+            elif row.name == PageCompensated.__name__:
+                self._slashes[bytes(row.tx_hash)] = row.fields["id"]
             else:
                 self._proposed[row.fields["id"]] = row.fields
 
@@ -172,14 +172,13 @@ class _Causes:
         )
 
     def compensation(self, row: Any) -> CreditRow:
-        executed = self._executed.get(bytes(row.tx_hash), {})
-        proposed = self._proposed.get(executed.get("id", ""), {})
+        proposed = self._proposed.get(self._slashes.get(bytes(row.tx_hash), ""), {})
         return CreditRow(
             epoch=int(proposed["epoch"]) if proposed else None,
-            provider=executed.get("provider", ""),
+            provider=proposed.get("provider", ""),
             amount_units=int(row.fields["amount"]),
             token="stake",  # noqa: S106  a kind of money
-            rule=f"the provider was slashed at level {proposed['level']}" if proposed else "a provider was slashed",
+            rule=f"the provider was slashed at level {proposed['code']}" if proposed else "a provider was slashed",
             transaction=transaction(row),
         )
 

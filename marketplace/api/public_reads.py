@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.event_types import ReportActivated, ReportSubmitted, Slashed
-from contracts.types import UNMEASURED_BUCKET
-from marketplace.api.source import Source, events_named, transaction
+from contracts.event_types import Slashed
+from contracts.types import UNMEASURED_BUCKET, Leaf
+from marketplace.api.reports import Submitted, newest_complete, read_leaves, read_submissions
+from marketplace.api.slashes import newest_slashes
+from marketplace.api.source import Source, events_named
 from marketplace.api.views import EpochDetail, EpochRow, LeafRow, ProviderRow, StatusView
-from marketplace.models import chain_blocks, chain_events
+from marketplace.models import chain_blocks
 from rewards.measurement import BUCKET_UPPER_MS
 
 _MOST_EPOCHS = 500
@@ -25,59 +26,41 @@ class PublicReads:
         self._source = source
 
     async def providers(self) -> list[ProviderRow]:
-        """Return every provider with its offer, its stake and its line in the last report."""
+        """Return every provider with its offer, its stake, its line in the last report and its newest slash."""
         async with self._source.database.begin() as connection:
-            last = (
-                await connection.execute(
-                    select(chain_events.c.fields)
-                    .where(chain_events.c.name == ReportSubmitted.__name__)
-                    .order_by(chain_events.c.id.desc())
-                    .limit(1)
-                )
-            ).scalar()
+            epoch, published = await newest_complete(connection)
+            slashes = await newest_slashes(connection)
             slashed: dict[str, int] = {}
             for row in await events_named(connection, Slashed.__name__):
                 taken = int(row.fields["from_stake"]) + int(row.fields["from_unbonding"])
                 slashed[row.fields["provider"]] = slashed.get(row.fields["provider"], 0) + taken
-        leaves = {leaf["provider"]: leaf for leaf in last["leaves"]} if last else {}
-        epoch = int(last["epoch"]) if last else None
+        leaves = {leaf.provider: leaf for leaf in published}
         return [
-            _provider(entry, leaves.get(entry["provider"]), epoch, slashed)
+            _provider(
+                entry,
+                leaves.get(entry["provider"]),
+                epoch,
+                slashed.get(entry["provider"], 0),
+                slashes.get(entry["provider"], ""),
+            )
             for entry in self._source.services.directory.snapshot()
         ]
 
     async def epochs(self) -> list[EpochRow]:
-        """Return the reported epochs, newest first."""
+        """Return the submitted reports, newest first; cancelled ones too."""
         async with self._source.database.begin() as connection:
-            found = await connection.execute(
-                select(chain_events.c.fields, chain_events.c.tx_hash)
-                .where(chain_events.c.name == ReportSubmitted.__name__)
-                .order_by(chain_events.c.id.desc())
-                .limit(_MOST_EPOCHS)
-            )
-            reports = found.all()
-            active = await _activated(connection)
-        return [_epoch(row, active) for row in reports]
+            return [_epoch(one) for one in await read_submissions(connection, _MOST_EPOCHS)]
 
     async def epoch(self, epoch: int) -> EpochDetail | None:
-        """Return an epoch with its lines; None while it is not reported."""
+        """Return an epoch's report with its lines; None while none stands."""
         async with self._source.database.begin() as connection:
-            found = await connection.execute(
-                select(chain_events.c.fields, chain_events.c.tx_hash)
-                .where(
-                    chain_events.c.name == ReportSubmitted.__name__,
-                    chain_events.c.fields["epoch"].astext.in_((str(epoch), str(epoch - 1))),
-                )
-                .order_by(chain_events.c.id)
-            )
-            by_epoch = {int(row.fields["epoch"]): row for row in found}
-            active = await _activated(connection)
-        if epoch not in by_epoch:
-            return None
-        row, before = by_epoch[epoch], by_epoch.get(epoch - 1)
-        earlier = {leaf["provider"]: leaf for leaf in before.fields["leaves"]} if before else {}
-        leaves = tuple(_leaf(leaf, earlier.get(leaf["provider"])) for leaf in row.fields["leaves"])
-        return EpochDetail(_epoch(row, active), leaves)
+            standing = [one for one in await read_submissions(connection, 2, epoch) if one.standing]
+            if not standing:
+                return None
+            leaves = await read_leaves(connection, standing[0])
+            before = [one for one in await read_submissions(connection, 2, epoch - 1) if one.standing]
+            earlier = {leaf.provider: leaf for leaf in await read_leaves(connection, before[0])} if before else {}
+        return EpochDetail(_epoch(standing[0]), tuple(_leaf(leaf, earlier.get(leaf.provider)) for leaf in leaves))
 
     async def status(self) -> StatusView:
         """Return where clock, chain and market stand."""
@@ -101,13 +84,7 @@ class PublicReads:
         )
 
 
-async def _activated(connection: AsyncConnection) -> set[int]:
-    return {int(row.fields["epoch"]) for row in await events_named(connection, ReportActivated.__name__)}
-
-
-def _provider(
-    entry: dict[str, Any], leaf: dict[str, Any] | None, epoch: int | None, slashed: dict[str, int]
-) -> ProviderRow:
+def _provider(entry: dict[str, Any], leaf: Leaf | None, epoch: int, slashed: int, slash: str) -> ProviderRow:
     models: Sequence[dict[str, Any]] = entry["models"]
     return ProviderRow(
         provider=entry["provider"],
@@ -122,44 +99,51 @@ def _provider(
         price_out_atto=models[0]["price_out_atto"] if models else None,
         stake_units=entry["stake"],
         required_units=entry["required_stake"],
+        delegated_units=entry["delegated"],
+        commission_ppm=entry["commission_ppm"],
         epoch=epoch if leaf else None,
-        score_ppm=int(leaf["score_ppm"]) if leaf else None,
-        uptime_ppm=int(leaf["uptime_ppm"]) if leaf else None,
-        success_ppm=int(leaf["success_ppm"]) if leaf else None,
-        ttft_p95_ms=_bucket_ms(int(leaf["ttft_p95_bucket"])) if leaf else None,
-        strikes=int(leaf["strikes"]) if leaf else None,
-        slashed_units=slashed.get(entry["provider"], 0),
+        standing=leaf.standing if leaf else None,
+        score_ppm=leaf.score_ppm if leaf else None,
+        uptime_ppm=leaf.uptime_ppm if leaf else None,
+        success_ppm=leaf.success_ppm if leaf else None,
+        ttft_p95_ms=_bucket_ms(leaf.ttft_p95_bucket) if leaf else None,
+        strikes=leaf.strikes if leaf else None,
+        slashed_units=slashed,
+        slash=slash,
     )
 
 
-def _epoch(row: Any, active: set[int]) -> EpochRow:
-    totals, epoch = row.fields["totals"], int(row.fields["epoch"])
+def _epoch(one: Submitted) -> EpochRow:
+    totals = one.fields["totals"]
     return EpochRow(
-        epoch=epoch,
-        state="active" if epoch in active else "waiting for activation",
-        leaves=len(row.fields["leaves"]),
+        epoch=one.epoch,
+        state=one.state,
+        leaves=int(one.fields["leaf_count"]),
         charged_units=int(totals["charged"]),
         provider_fees_units=int(totals["provider_fees"]),
         incentive_units=int(totals["incentive"]),
+        pools_units=int(totals["pools"]),
         credits_units=int(totals["credits"]),
-        evidence=row.fields["evidence"],
-        root=row.fields["root"],
-        transaction=transaction(row),
+        evidence=one.fields["evidence"],
+        root=one.fields["root"],
+        transaction="0x" + one.tx_hash.hex(),
     )
 
 
-def _leaf(leaf: dict[str, Any], before: dict[str, Any] | None) -> LeafRow:
+def _leaf(leaf: Leaf, before: Leaf | None) -> LeafRow:
     return LeafRow(
-        provider=leaf["provider"],
-        fees_units=int(leaf["cumulative_fees"]) - (int(before["cumulative_fees"]) if before else 0),
-        incentive_units=int(leaf["cumulative_incentive"]) - (int(before["cumulative_incentive"]) if before else 0),
-        uptime_ppm=int(leaf["uptime_ppm"]),
-        ttft_p95_ms=_bucket_ms(int(leaf["ttft_p95_bucket"])),
-        success_ppm=int(leaf["success_ppm"]),
-        verification_ppm=int(leaf["verification_ppm"]),
-        score_ppm=int(leaf["score_ppm"]),
-        strikes=int(leaf["strikes"]),
-        slash_level=int(leaf["slash_level"]),
+        provider=leaf.provider,
+        fees_units=leaf.cumulative_fees - (before.cumulative_fees if before else 0),
+        incentive_units=leaf.cumulative_incentive - (before.cumulative_incentive if before else 0),
+        uptime_ppm=leaf.uptime_ppm,
+        ttft_p95_ms=_bucket_ms(leaf.ttft_p95_bucket),
+        success_ppm=leaf.success_ppm,
+        verification_ppm=leaf.verification_ppm,
+        score_ppm=leaf.score_ppm,
+        strikes=leaf.strikes,
+        standing=leaf.standing,
+        slash_level=leaf.slash_level,
+        measured=leaf.measured,
     )
 
 

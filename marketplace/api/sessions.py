@@ -2,8 +2,9 @@
 
 A nonce bears the time it was made and a code that only we can make, so none has to be kept and nobody can push out
 another's by asking for many. It lives for minutes and is spent by the first attempt to sign in with it, right or wrong.
-A session is a signed, timed token that names the customer's address and nothing else: it travels as a bearer token
-or as a cookie, and needs no store.
+A session is a signed, timed token that names the customer's address, and the session key that signed in for it if one
+did: it travels as a bearer token or as a cookie, and needs no store. One that a session key opened holds only while
+the chain says that the key acts for the customer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 from siwe import SiweMessage, VerificationError
 
 from contracts.signing import normal_address
+from marketplace.api.session_keys import ChainSilent, SessionKeys
 from marketplace.errors import BondedError
 
 SESSION_S = 12 * 3600
@@ -39,10 +41,11 @@ class SessionEnded(BondedError):
 class Sessions:
     """Nonces and session tokens of one gateway. `secret` outlives restarts so that sessions do."""
 
-    def __init__(self, secret: bytes, chain_id: int, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, secret: bytes, chain_id: int, keys: SessionKeys, now: Callable[[], float] = time.time) -> None:
         self._tokens = URLSafeTimedSerializer(secret, salt="bonded session")
         self._secret = secret
         self._chain_id = chain_id
+        self._keys = keys
         self._now = now
         self._spent: dict[str, int] = {}
 
@@ -52,8 +55,11 @@ class Sessions:
         fresh = made + secrets.token_hex(_RANDOM_DIGITS // 2)
         return fresh + self._code(fresh)
 
-    def sign_in(self, message: str, signature: str, host: str) -> tuple[str, str]:
-        """Check a signed EIP-4361 message made for `host`; returns (session token, customer address)."""
+    async def sign_in(self, message: str, signature: str, host: str) -> tuple[str, str]:
+        """Check a signed EIP-4361 message made for `host`; returns (session token, customer address).
+
+        Signed by a session key it opens its customer's session.
+        """
         try:
             parsed = SiweMessage.from_message(message=message)
         except (ValidationError, ValueError) as error:
@@ -63,8 +69,12 @@ class Sessions:
             parsed.verify(signature, domain=host, nonce=parsed.nonce, chain_id=self._chain_id)
         except (VerificationError, ValueError) as error:
             raise SignInRefused(f"the message does not hold: {_short(error)}") from error
-        customer = normal_address(parsed.address)
-        return self.open(customer), customer
+        signer = normal_address(parsed.address)
+        try:
+            customer = await self._keys.customer_of(signer)
+        except ChainSilent:  # whoever it is, its own account is its own
+            customer = None
+        return (self.open(signer), signer) if customer is None else (self.open(customer, signer), customer)
 
     def _spend(self, nonce: str) -> None:
         """Use up a nonce; raises SignInRefused."""
@@ -81,20 +91,29 @@ class Sessions:
     def _code(self, fresh: str) -> str:
         return hmac.new(self._secret, b"bonded nonce " + fresh.encode(), sha256).hexdigest()[:_CODE_DIGITS]
 
-    def open(self, customer: str) -> str:
-        """Make a session token for a customer who has shown who it is."""
-        return str(self._tokens.dumps(customer))
+    def open(self, customer: str, key: str = "") -> str:
+        """Make a session token for a customer who has shown who it is, or whose session key has."""
+        return str(self._tokens.dumps([customer, key]))
 
-    def customer(self, token: str | None) -> str:
-        """Return whose session this is; raises SessionEnded."""
+    async def customer(self, token: str | None) -> str:
+        """Return whose session this is; raises SessionEnded, also once the key that opened it acts no longer."""
         if not token:
             raise SessionEnded("no session: sign in first")
         try:
-            return str(self._tokens.loads(token, max_age=SESSION_S))
+            customer, key = self._tokens.loads(token, max_age=SESSION_S)
         except SignatureExpired as error:
             raise SessionEnded("the session has expired: sign in again") from error
-        except BadToken as error:
+        except (BadToken, TypeError, ValueError) as error:
             raise SessionEnded("this is not a session of ours: sign in again") from error
+        if key and await self._acting(key) != customer:
+            raise SessionEnded("the session key that signed in has expired or was revoked: sign in again")
+        return str(customer)
+
+    async def _acting(self, key: str) -> str | None:
+        try:
+            return await self._keys.customer_of(key)
+        except ChainSilent as error:
+            raise SessionEnded(str(error)) from error
 
 
 def _short(error: Exception) -> str:

@@ -88,8 +88,9 @@ class CreditRow:
 class ProviderRow:
     """A provider as everybody may see it.
 
-    What it offers, what it staked, how it was measured in its last settled epoch. `problem` says why it gets no work,
-    "" if it does.
+    What it offers, what it and others staked, how it was measured in its last settled epoch. `problem` says why it gets
+    no work, "" if it does; `slash` how far its newest slash has come, "" without one. `standing`: routing weight, 0
+    whole, 1 half, 2 a quarter.
     """
 
     provider: str
@@ -104,18 +105,22 @@ class ProviderRow:
     price_out_atto: int | None
     stake_units: int
     required_units: int
+    delegated_units: int
+    commission_ppm: int
     epoch: int | None
+    standing: int | None
     score_ppm: int | None
     uptime_ppm: int | None
     success_ppm: int | None
     ttft_p95_ms: int | None
     strikes: int | None
     slashed_units: int
+    slash: str
 
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
-    """An epoch as reported on chain."""
+    """A report of an epoch as submitted on chain; `pools` is what delegators got."""
 
     epoch: int
     state: str
@@ -123,6 +128,7 @@ class EpochRow:
     charged_units: int
     provider_fees_units: int
     incentive_units: int
+    pools_units: int
     credits_units: int
     evidence: str
     root: str
@@ -142,7 +148,9 @@ class LeafRow:
     verification_ppm: int
     score_ppm: int
     strikes: int
+    standing: int
     slash_level: int
+    measured: bool
 
 
 @dataclass(frozen=True, slots=True)

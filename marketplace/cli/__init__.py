@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 GROUPS = {
     "provider": "Sell inference: keys, stake, serve, earn.",
     "customer": "Buy inference: deposit, keys, usage, receipts, withdraw.",
+    "delegator": "Stake behind a provider and share in its incentive.",
     "verifier": "Measure providers and sign what was seen.",
     "auditor": "Read the history from the chain and replay any epoch to the wei.",
     "operator": "Run gateway, clock, indexer and settlement.",

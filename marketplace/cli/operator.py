@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from marketplace.cli import bonding, governing
 from marketplace.cli.chain import (
     FINALITY_DEFAULT,
     RPC_DEFAULT,
@@ -29,12 +30,14 @@ from marketplace.cli.output import (
     units,
     whole,
 )
+from marketplace.cli.pause import refuse_while_paused
 from marketplace.cli.payment import Payment
 
 if TYPE_CHECKING:
     from contracts.calls import Call
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run gateway, clock, indexer and settlement.")
+governing.add_to(app)
 
 IntentOption = Annotated[
     str | None, typer.Option("--intent", help="A name for this payment; giving it again never pays twice.")
@@ -101,33 +104,40 @@ def join_gateway(
     as_json: JsonFlag = False,
 ) -> None:
     """Post the gateway's bond; agents accept tickets of bonded gateways only."""
+    walker = bonding.Walker("Gateways", "gateway", keystore, password_file, rpc, deployment, finality)
+    asyncio.run(bonding.join(walker, endpoint, Manner(dry_run, yes, as_json)))
 
-    async def work() -> None:
-        from contracts.operators import Operators
-        from contracts.tokens import Token
 
-        signer = open_keystore(keystore, password_file)
-        async with open_chain(rpc, deployment, finality) as chain:
-            head = await chain.head()
-            operators, token = Operators(chain, "Gateways"), Token(chain, "StakeToken")
-            calls: list[tuple[str, Call]] = [("join", operators.join(endpoint))]
-            payment = Payment(chain, signer, keystore, calls[:], None)
-            begun = await payment.begun("join")
-            if not begun and await operators.is_member(signer.address, head):
-                facts: dict[str, Any] = {"gateway": signer.address, "member": True}
-                print_json(facts) if as_json else print_line("this key is a gateway already")
-                return
-            bond = (await operators.settings(head)).bond
-            decimals, symbol = await token.decimals(head), await token.symbol(head)
-            if not begun and await token.balance(signer.address, head) < bond:
-                fail(f"the bond is {whole(bond, decimals, symbol)}", f"send stake tokens to {signer.address} first")
-            facts = {"gateway": signer.address, "bond": whole(bond, decimals, symbol), "endpoint": endpoint}
-            spender = chain.deployment.address("Gateways")
-            if not begun and await token.allowance(signer.address, spender, head) < bond:
-                calls.insert(0, ("approve", token.approve(spender, bond)))
-            await payment.make(calls, facts, Manner(dry_run, yes, as_json))
+@app.command("leave-gateway")
+def leave_gateway(
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Leave the set of gateways at once; the bond can be withdrawn after the unbonding time."""
+    walker = bonding.Walker("Gateways", "gateway", keystore, password_file, rpc, deployment, finality)
+    asyncio.run(bonding.leave(walker, Manner(dry_run, yes, as_json)))
 
-    asyncio.run(work())
+
+@app.command("withdraw-gateway")
+def withdraw_gateway(
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take the gateway's bond back after leaving."""
+    walker = bonding.Walker("Gateways", "gateway", keystore, password_file, rpc, deployment, finality)
+    asyncio.run(bonding.withdraw(walker, Manner(dry_run, yes, as_json)))
 
 
 @app.command()
@@ -177,6 +187,8 @@ def fund(
                     calls.append((f"approve {what}", token.approve(chain.deployment.address(spender), wanted)))
                 calls.append((what, call))
             held = await token.balance(signer.address, head)
+            if missing and incentives is not None:
+                await refuse_while_paused(chain, head)
             if held < missing:
                 fail(
                     f"{signer.address} holds {whole(held, decimals, symbol)}, this takes {whole(missing, decimals)}",

@@ -33,7 +33,7 @@ def create_pages(services: Services, reads: Reads, sessions: Sessions, pages: Re
 
     @router.get("")
     async def balance(request: Request) -> Response:
-        customer = pages.customer(request)
+        customer = await pages.customer(request)
         return await pages.render(
             request,
             "balance.html",
@@ -43,11 +43,11 @@ def create_pages(services: Services, reads: Reads, sessions: Sessions, pages: Re
 
     @router.get("/usage")
     async def usage(request: Request) -> Response:
-        return await pages.render(request, "usage.html", usage=await reads.usage(pages.customer(request)))
+        return await pages.render(request, "usage.html", usage=await reads.usage(await pages.customer(request)))
 
     @router.get("/receipts")
     async def receipts(request: Request, before: RowNumber = None) -> Response:
-        rows, more = await reads.receipts(pages.customer(request), RECEIPTS_ON_A_PAGE, before)
+        rows, more = await reads.receipts(await pages.customer(request), RECEIPTS_ON_A_PAGE, before)
         return await pages.render(request, "receipts.html", receipts=rows, more=more)
 
     @router.get("/providers")
@@ -78,13 +78,13 @@ def _add_keys(router: APIRouter, services: Services, reads: Reads, pages: Render
 
     @router.get("/keys")
     async def keys(request: Request) -> Response:
-        return await show(request, pages.customer(request), 200, "", "")
+        return await show(request, await pages.customer(request), 200, "", "")
 
     @router.post("/keys")
     async def make_key(
         request: Request, token: Annotated[str, Form()] = "", name: Annotated[str, Form()] = ""
     ) -> Response:
-        customer = pages.customer(request, token)
+        customer = await pages.customer(request, token)
         try:
             _, secret = await services.accounts.create_key(customer, name)
         except BondedError as error:
@@ -93,7 +93,7 @@ def _add_keys(router: APIRouter, services: Services, reads: Reads, pages: Render
 
     @router.post("/keys/{key_id}/revoke")
     async def revoke_key(request: Request, key_id: PathNumber, token: Annotated[str, Form()] = "") -> Response:
-        await services.accounts.revoke_key(pages.customer(request, token), key_id)
+        await services.accounts.revoke_key(await pages.customer(request, token), key_id)
         return RedirectResponse("/dashboard/keys", status_code=303)
 
 
@@ -119,7 +119,7 @@ def _add_session(router: APIRouter, services: Services, sessions: Sessions, page
 
     @router.post("/sign-out")
     async def sign_out(request: Request, token: Annotated[str, Form()] = "") -> Response:
-        pages.customer(request, token)
+        await pages.customer(request, token)
         answer = RedirectResponse("/dashboard/sign-in", status_code=303)
         answer.delete_cookie(COOKIE)
         return answer

@@ -50,10 +50,10 @@ class Renderer:
         )
         self._templates.filters.update(formats.FILTERS)
 
-    def customer(self, request: Request, form_token: str | None = None) -> str:
+    async def customer(self, request: Request, form_token: str | None = None) -> str:
         """Return who asks; raises SessionEnded, or FormRefused when a given form token is not this session's."""
         cookie = request.cookies.get(COOKIE)
-        customer = self._sessions.customer(cookie)
+        customer = await self._sessions.customer(cookie)
         if form_token is not None:
             expected = self._form_token(cookie or "")
             if not hmac.compare_digest(form_token.encode(), expected.encode()):
@@ -91,7 +91,7 @@ class Renderer:
     ) -> Response:
         cookie = request.cookies.get(COOKIE)
         try:
-            customer: str | None = self._sessions.customer(cookie)
+            customer: str | None = await self._sessions.customer(cookie)
         except SessionEnded:
             customer = None
         text = await self._templates.get_template(template).render_async(

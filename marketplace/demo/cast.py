@@ -70,12 +70,14 @@ class Cast:
     verifiers: list[Person]
     providers: list[Person]
     customers: list[Person]
+    delegator: Person
     evidence_port: int = field(default=0)
 
     @property
     def everyone(self) -> list[Person]:
         """Return all persons."""
-        return [self.deployer, self.gateway, self.settler, *self.verifiers, *self.providers, *self.customers]
+        operators = [self.deployer, self.gateway, self.settler]
+        return [*operators, *self.verifiers, *self.providers, *self.customers, self.delegator]
 
 
 def hire(accounts: Sequence[Signer], folder: Path) -> Cast:
@@ -97,6 +99,7 @@ def hire(accounts: Sequence[Signer], folder: Path) -> Cast:
             person("phoenix", "provider, killed and restarted while it streams"),
         ],
         customers=[person("alice", "customer"), person("bob", "customer")],
+        delegator=person("dora", "stakes behind the provider steady"),
     )
     for provider in cast.providers:
         provider.signer_key = next(pool)

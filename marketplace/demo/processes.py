@@ -109,7 +109,11 @@ class Processes:
 
 
 async def run(
-    command: Sequence[str], env: Mapping[str, str], seconds: float, accept: Sequence[int] = (0,)
+    command: Sequence[str],
+    env: Mapping[str, str],
+    seconds: float,
+    accept: Sequence[int] = (0,),
+    cwd: Path | None = None,
 ) -> tuple[int, str, str]:
     """Run a command to its end; returns (status, stdout, stderr), raises DemoFailed for a status not in `accept`."""
     process = await asyncio.create_subprocess_exec(
@@ -118,6 +122,7 @@ async def run(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=dict(env),
+        cwd=cwd,
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), seconds)

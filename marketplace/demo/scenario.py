@@ -16,9 +16,12 @@ from pathlib import Path
 
 import openai
 
+from contracts.clock import Clock
 from contracts.court import Court
+from contracts.delegation import Delegation
 from contracts.epochs import Epochs
 from contracts.history import read_history
+from contracts.types import SlashStage
 from marketplace.demo.cast import MODEL, Person
 from marketplace.demo.processes import DemoFailed, bonded, run
 from marketplace.demo.stage import Stage, fetch
@@ -38,13 +41,13 @@ class Outcome:
     replays: list[dict[str, object]] = field(default_factory=list)
     tampered: str = ""
     books: dict[str, object] = field(default_factory=dict)
-    claimed: dict[str, str] = field(default_factory=dict)
+    delegated: int = 0
 
 
 async def play(stage: Stage, genesis: int) -> Outcome:
     """Run the two epochs and check everything; the stage is set and the clock opened."""
     outcome = Outcome(tallies=[Tally(person.name) for person in stage.cast.customers])
-    timing = await Epochs(stage.open_chain).timing(await stage.open_chain.head())
+    timing = await Clock(stage.open_chain).timing(await stage.open_chain.head())
     length = timing.slot_s * timing.slots_per_epoch
     await asyncio.sleep(max(0.0, genesis - time.time()))
     stage.say(f"epoch 0 runs for {length} s: customers send, verifiers probe")
@@ -190,8 +193,10 @@ async def _wait_for_settlement(stage: Stage) -> None:
         if progress.next_activation < EPOCHS:
             return f"{progress.next_epoch} reports submitted, {progress.next_activation} active"
         slashes = [slash for slash in await court.slashes(head) if slash.provider == doomed]
-        if not any(slash.executed_at for slash in slashes):
+        if not any(slash.stage is SlashStage.EXECUTED for slash in slashes):
             return f"{len(slashes)} slashes proposed against the dead provider, none executed"
+        if not any(slash.harmed_given for slash in slashes):
+            return "the slash is executed, its customers are not compensated yet"
         return ""
 
     await stage.until(wanting, 120.0, "the epochs were not settled")
@@ -208,12 +213,29 @@ async def _claim(stage: Stage, outcome: Outcome) -> None:
     await asyncio.gather(*[provider(person) for person in stage.cast.providers])
     await stage.until(lambda: _unpaid_verifiers(stage), 60.0, "the verifiers did not claim their fees")
     await stage.until(lambda: _unclaimed(stage), 60.0, "the providers' claims did not become final")
-    harmed = [person for person in stage.cast.customers if await _compensation(stage, person)]
-    if not harmed:
-        raise DemoFailed("nobody was compensated from the slash of the dead provider")
+    harmed: list[Person] = []
+
+    async def uncompensated() -> str:
+        harmed[:] = [person for person in stage.cast.customers if await _compensation(stage, person)]
+        return "" if harmed else "nobody was compensated from the slash of the dead provider"
+
+    await stage.until(uncompensated, 30.0, "the customers of the dead provider got nothing")
     for person in harmed:
         await stage.command(person, "customer", "withdraw", "--compensation", *person.options(), "--yes")
     stage.say(f"rewards are claimed; {' and '.join(person.name for person in harmed)} took compensation from the slash")
+    await _claim_delegation(stage, outcome)
+
+
+async def _claim_delegation(stage: Stage, outcome: Outcome) -> None:
+    """Let the delegator take its part of the incentive."""
+    dora, steady = stage.cast.delegator, stage.cast.providers[0]
+    delegation, head = Delegation(stage.open_chain), await stage.open_chain.head()
+    position = await delegation.position(steady.address, dora.address, head)
+    if not position.rewards:
+        raise DemoFailed(f"the delegator behind {steady.name} earned nothing")
+    await stage.command(dora, "delegator", "claim", steady.address, *dora.options(), "--yes")
+    outcome.delegated = position.rewards
+    stage.say(f"{dora.name} claimed her part of {steady.name}'s incentive")
 
 
 async def _unclaimed(stage: Stage) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 
 from contracts.calls import Call
 from contracts.chain import Chain, Finality
+from contracts.clock import Clock
 from contracts.deployment import Deployment
 from contracts.devnet import Devnet
-from contracts.epochs import Epochs
 from contracts.file_outbox import FileOutbox
 from contracts.tokens import Token
 from contracts.transactions import Sender
@@ -84,7 +84,7 @@ class Stage:
                 "the contracts' environment is missing: run ./scripts/setup in the checkout, then this again"
             )
         env = {**os.environ, "BONDED_RPC_URL": self.devnet.url, "BONDED_DEPLOYMENT_OUT": str(self.deployment_path)}
-        await run([str(python), str(script)], env, 240.0)
+        await run([str(python), str(script)], env, 240.0, cwd=self.root)
         deployment = Deployment.read(self.deployment_path)
         self.chain = await Chain.connect([self.devnet.url], deployment, finality=Finality.finalized())
         self.outbox = FileOutbox.open(
@@ -101,7 +101,13 @@ class Stage:
     async def fund(self) -> None:
         """Mint devnet tokens for everybody who bonds, stakes or pays."""
         stake, pay = Token(self.open_chain, "StakeToken"), Token(self.open_chain, "PaymentToken")
-        bonding = [self.cast.gateway, *self.cast.verifiers, *self.cast.providers]
+        bonding = [
+            self.cast.gateway,
+            self.cast.settler,  # whoever proposes a slash posts a bond
+            self.cast.delegator,
+            *self.cast.verifiers,
+            *self.cast.providers,
+        ]
         paying = [self.cast.settler, *self.cast.verifiers, *self.cast.customers]
         intents = {f"stake:{one.name}": stake.mint(one.address, _GIVEN_STAKE) for one in bonding}
         await self.send(intents | {f"pay:{one.name}": pay.mint(one.address, _GIVEN_PAY) for one in paying})
@@ -131,8 +137,12 @@ class Stage:
         await self.processes.wait_for("gateway", f"{gateway.url}/health", 60.0)
 
     async def supply(self) -> None:
-        """Register, stake and start the providers."""
+        """Register, stake and start the providers; somebody stakes behind the first."""
         await asyncio.gather(*[self._provider(person) for person in self.cast.providers])
+        first, delegator = self.cast.providers[0], self.cast.delegator
+        config = ("--config", str(first.folder / "provider.toml"))
+        await self.command(first, "provider", "commission", "10", *config, "--yes")
+        await self.command(delegator, "delegator", "delegate", first.address, "400", *delegator.options(), "--yes")
 
     async def _provider(self, person: Person) -> None:
         path = provider_file(person, self.deployment_path, self.devnet.url)
@@ -221,7 +231,7 @@ class Stage:
     async def open_ledger(self, ahead_s: int) -> int:
         """Open the ledger's clock `ahead_s` seconds ahead, so that all are ready when it begins; returns genesis."""
         genesis = (await self.open_chain.head()).time + ahead_s
-        await self.send({"open": Epochs(self.open_chain).open(genesis)})
+        await self.send({"open": Clock(self.open_chain).open(genesis)})
         return genesis
 
     async def close(self) -> None:

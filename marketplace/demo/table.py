@@ -109,6 +109,9 @@ async def print_outcome(stage: Stage, outcome: Outcome) -> None:
         f"Still in the ledger contract: {money(books.fees)} fees and {money(books.incentives)} incentives to claim, "
         f"{money(books.owed)} owed to verifiers and treasury, {money(books.incentive_fund)} in the incentive fund."
     )
+    print_line(
+        f"Delegation: {stage.cast.delegator.name}, who staked behind steady, claimed {money(outcome.delegated)}."
+    )
     for one in outcome.replays:
         print_line(f"Replay of epoch {one['epoch']}: equal, {one['attempts']} attempts, {one['leaves']} leaves.")
     print_line(f"Streams cut by phoenix's death, each with an explicit error: {outcome.broken_streams}.")

@@ -19,7 +19,7 @@ from marketplace.gateway.asgi import (
 )
 from marketplace.gateway.desk import Desk
 from marketplace.gateway.directory import Directory
-from marketplace.gateway.errors import ApiError, not_found, shutting_down, unknown_model, wrong_method
+from marketplace.gateway.errors import ApiError, not_found, unknown_model, wrong_method
 from marketplace.gateway.inference import Inference
 from marketplace.gateway.inquiry import PATHS
 from marketplace.gateway.metrics import CONTENT_TYPE
@@ -94,8 +94,7 @@ class GatewayApp:
             self.inference.authenticate(headers)
 
     async def _tickets(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.inference.draining:
-            raise shutting_down()
+        self.inference.check_open()
         headers = dict(scope["headers"])
         account = self.inference.authenticate(headers)
         body = await read_json(receive, headers, _PAPER_BYTES_MOST)
@@ -109,13 +108,15 @@ class GatewayApp:
         await answer_json(send, {"status": "alive"})
 
     async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Ready means that a request could be served: not draining, and somebody to ask."""
+        """Ready means that a request could be served: not draining, no pause, and somebody to ask."""
         state = {
             "draining": self.inference.draining,
+            "paused_until": self.directory.paused_until(),
             "providers": self.directory.provider_count,
             "directory_age_s": round(self.directory.age_s(), 1),
         }
-        ready = not self.inference.draining and self.directory.provider_count > 0
+        paused = state["paused_until"] > self.desk.clock()
+        ready = not self.inference.draining and not paused and self.directory.provider_count > 0
         await answer_json(send, {"ready": ready, **state}, 200 if ready else 503)
 
     async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -37,6 +37,8 @@ _OFFER_LIMITS = Limits(first_byte_s=5.0, gap_s=5.0, total_s=10.0, body_bytes=OFF
 _RETRY_FIRST_S = 2.0
 _RETRY_MOST_S = 60.0
 _HARDWARE = {HardwareClass.RTX4090: "4090"}
+STANDING_WEIGHT_PPM = (1_000_000, 500_000, 250_000)
+"""Routing weight by standing: whole, half, a quarter."""
 
 
 class OfferUnavailable(BondedError):
@@ -49,6 +51,7 @@ class Entry:
 
     record: ProviderRecord
     score_ppm: int | None = None
+    standing: int = 0
     offer: Offer | None = None
     offer_digest: bytes = b""
     offer_endpoint: str = ""
@@ -103,6 +106,10 @@ class Directory:
         """Count the providers that may be matched."""
         return sum(not entry.problem for entry in self._entries.values())
 
+    def paused_until(self) -> int:
+        """Return when the guardian's pause ends (unix time), 0 when the market was not paused at the last reading."""
+        return 0 if self.reading is None else self.reading.paused_until
+
     def age_s(self) -> float:
         """Return the seconds since the chain was last read, infinity before the first time."""
         return float("inf") if self._read_at is None else self._clock() - self._read_at
@@ -118,7 +125,10 @@ class Directory:
                 "units": entry.record.units,
                 "stake": entry.record.stake,
                 "required_stake": entry.record.required_stake,
+                "delegated": entry.record.delegated,
+                "commission_ppm": entry.record.commission_ppm,
                 "score_ppm": entry.score_ppm,
+                "standing": entry.standing,
                 "region": entry.offer.region if entry.offer else "",
                 "matched": not entry.problem,
                 "problem": entry.problem,
@@ -163,6 +173,7 @@ class Directory:
                 entry.retry_at, entry.retry_s = 0.0, _RETRY_FIRST_S
             entry.record = record
             entry.score_ppm = reading.scores.get(record.provider)
+            entry.standing = reading.standings.get(record.provider, 0)
             entries[record.provider] = entry
         due = [entry for entry in entries.values() if self._wants_offer(entry, now)]
         if due:
@@ -288,6 +299,7 @@ def _market_offer(entry: Entry, offer: Offer, model: OfferedModel, reading: Read
         slots=model.slots,
         score_ppm=NEW_SCORE_PPM if entry.score_ppm is None else entry.score_ppm,
         stake_free_atto=reading.stake_atto(record.stake),
+        weight_ppm=STANDING_WEIGHT_PPM[entry.standing],
         active_params_m=model.params_m,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import orjson
 
 from marketplace.errors import BondedError
@@ -123,6 +125,17 @@ def stream_broken(message: str) -> ApiError:
 def shutting_down() -> ApiError:
     """Return a 503 while the gateway drains."""
     return ApiError(503, "draining", "This gateway is shutting down; send the request again.", retry_after_ms=1000)
+
+
+def market_paused(until: int, now: float) -> ApiError:
+    """Return a 503 while the guardian pauses the market; says until when."""
+    ends = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
+    return ApiError(
+        503,
+        "market_paused",
+        f"The market is paused until {ends}: no work is taken before. Balances can be withdrawn as always.",
+        retry_after_ms=max(1000, int((until - now) * 1000)),
+    )
 
 
 def not_found(path: str) -> ApiError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from marketplace.accounts import Account, BalanceTooLow, CapReached, RevokedKey, UnknownKey
@@ -23,7 +24,15 @@ from marketplace.gateway.asgi import (
     read_body,
 )
 from marketplace.gateway.desk import Desk, Run
-from marketplace.gateway.errors import ApiError, insufficient_quota, shutting_down, too_busy, too_slow, wrong_key
+from marketplace.gateway.errors import (
+    ApiError,
+    insufficient_quota,
+    market_paused,
+    shutting_down,
+    too_busy,
+    too_slow,
+    wrong_key,
+)
 from marketplace.gateway.inquiry import CHAT, COMPLETIONS, EMBEDDINGS, read_inquiry
 from marketplace.gateway.relay import serve
 from marketplace.gateway.tickets import new_job
@@ -56,11 +65,12 @@ def bearer(headers: dict[bytes, bytes]) -> str:
 
 
 class Inference:
-    """The inference routes of one gateway."""
+    """The inference routes of one gateway. `paused_until` returns when the guardian's pause ends, 0 without one."""
 
-    def __init__(self, desk: Desk, bounds: Bounds | None = None) -> None:
+    def __init__(self, desk: Desk, bounds: Bounds | None = None, paused_until: Callable[[], int] = lambda: 0) -> None:
         self.desk = desk
         self.bounds = bounds or Bounds()
+        self._paused_until = paused_until
         self.draining = False
         self.stalled = Stalled()
         self._per_key: Counter[int] = Counter()
@@ -77,8 +87,7 @@ class Inference:
         headers = dict(scope["headers"])
         status = _STATUS_CLIENT_LEFT
         try:
-            if self.draining:
-                raise shutting_down()
+            self.check_open()
             account = self.authenticate(headers)
             self._enter(account.key_id)
             try:
@@ -92,6 +101,14 @@ class Inference:
             pass
         desk.metrics.answered(path, status)
         desk.metrics.took(OPERATIONS[path], desk.ticker() - began)
+
+    def check_open(self) -> None:
+        """Refuse new work while the gateway drains or the guardian pauses the market; raises ApiError 503."""
+        if self.draining:
+            raise shutting_down()
+        until = self._paused_until()
+        if until and (now := self.desk.clock()) < until:
+            raise market_paused(until, now)
 
     def authenticate(self, headers: dict[bytes, bytes]) -> Account:
         """Return the account behind the request's key; raises ApiError 401."""

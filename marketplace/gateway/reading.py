@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from contracts.types import Checkpoint, ProviderRecord
@@ -11,10 +11,10 @@ from contracts.types import Checkpoint, ProviderRecord
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The chain's side of the market. `scores`: ppm by provider, from the last report.
+    """The chain's side of the market. `scores` (ppm) and `standings` by provider, from the last report.
 
     `stake_rate`: payment units per whole stake token; `decimals` of the payment token, `stake_decimals` of the stake
-    token.
+    token. `paused_until`: unix time at which the guardian's pause ends, 0 when the market is not paused.
     """
 
     checkpoint: Checkpoint
@@ -23,6 +23,8 @@ class Reading:
     stake_rate: int
     decimals: int
     stake_decimals: int
+    standings: Mapping[str, int] = field(default_factory=dict)
+    paused_until: int = 0
 
     def stake_atto(self, stake: int) -> int:
         """Value stake in payment atto: stake · rate / 10^stake_decimals token units of 10^(18 - decimals) atto each."""

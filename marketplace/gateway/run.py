@@ -19,9 +19,9 @@ import structlog
 import uvloop
 
 from contracts.chain import Chain, Finality
+from contracts.clock import Clock
 from contracts.deployment import Deployment
 from contracts.devnet import dev_accounts
-from contracts.epochs import Epochs
 from contracts.signing import Signer
 from contracts.tokens import Token
 from contracts.types import Timing
@@ -57,7 +57,7 @@ log = structlog.get_logger("gateway")
 
 
 class ClockNotOpen(BondedError):
-    """The deployment's epochs have not begun: the administrator calls `open` of the EpochLedger."""
+    """The deployment's epochs have not begun: the administrator calls `open` of the EpochClock."""
 
 
 def run(settings: GatewaySettings, signer: Signer) -> None:
@@ -89,7 +89,7 @@ async def run_gateway(settings: GatewaySettings, signer: Signer, stop: asyncio.E
 async def _read_deployment(chain: Chain) -> tuple[Timing, int]:
     """Return the clock of the epochs and the worth of a payment token's unit in atto."""
     at = await chain.wait_until_up(_CHAIN_WAIT_S)
-    timing = await Epochs(chain).timing(at)
+    timing = await Clock(chain).timing(at)
     if timing.genesis == 0:
         raise ClockNotOpen(ClockNotOpen.__doc__)
     return timing, 10 ** (18 - await Token(chain, "PaymentToken").decimals(at))
@@ -137,7 +137,7 @@ class Gateway:
             ),
         )
         bounds = Bounds(active_most=settings.active_most, active_per_key=settings.active_per_key)
-        self._inference = Inference(self._desk, bounds)
+        self._inference = Inference(self._desk, bounds, self._directory.paused_until)
         self.services = Services(
             settings=settings,
             accounts=self._accounts,

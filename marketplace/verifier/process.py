@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 
 from contracts.chain import Chain
+from contracts.clock import Clock
 from contracts.epochs import Epochs
 from contracts.errors import ContractsError
 from contracts.file_outbox import FileOutbox
@@ -126,13 +127,13 @@ async def _claim(chain: Chain, sender: Sender) -> None:
 
 async def _wait_for_clock(chain: Chain) -> tuple[Timing, int]:
     """Wait until the ledger's clock was opened; returns the clock and the mean gap between probes in slots."""
-    epochs = Epochs(chain)
+    clock = Clock(chain)
     while True:
         try:
             at = await chain.checkpoint()
-            timing = await epochs.timing(at)
+            timing = await clock.timing(at)
             if timing.genesis:
-                return timing, (await epochs.rules(0, at)).probe_gap_slots
+                return timing, (await clock.rules(0, at)).probe_gap_slots
         except ContractsError as error:
             log.warning("the ledger cannot be read yet", error=str(error))
         await asyncio.sleep(_CLOCK_WAIT_S)

@@ -18,6 +18,7 @@ from marketplace.cli.chain import (
 from marketplace.cli.deeds import Manner
 from marketplace.cli.keys import KeystoreOption, PasswordFileOption, open_keystore
 from marketplace.cli.output import DryRunFlag, ExitCode, JsonFlag, YesFlag, fail, units, whole
+from marketplace.cli.pause import refuse_while_paused
 from marketplace.cli.payment import Payment
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def deposit(
             about: list[tuple[str, Call]] = [("deposit", escrow.deposit(signer.address, wanted))]
             payment = Payment(chain, signer, keystore, about, intent)
             begun = await payment.begun("deposit")
+            if not begun:
+                await refuse_while_paused(chain, head)
             held, view = await token.balance(signer.address, head), await escrow.customer(signer.address, head)
             if held < wanted and not begun:
                 fail(
@@ -104,7 +107,7 @@ def set_cap(
     yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Set the most a gateway may charge per epoch; lowering takes effect after the running epoch."""
+    """Set the most a gateway may charge per epoch; a lowering counts from the epoch after the next."""
 
     async def work() -> None:
         from contracts.escrow import Escrow

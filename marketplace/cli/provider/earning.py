@@ -1,4 +1,4 @@
-"""`bonded provider status|earnings|claim`: how it stands, what was earned and lost in each epoch, and fetching it."""
+"""`bonded provider earnings|claim`: what was earned and lost in each epoch, and fetching it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from marketplace.cli.output import (
     JsonFlag,
     YesFlag,
     fail,
-    print_facts,
     print_json,
     print_line,
     print_table,
@@ -37,9 +36,13 @@ if TYPE_CHECKING:
     from contracts.types import Checkpoint, Leaf
 
 
+STANDINGS = ("whole", "half", "a quarter")
+"""Routing weight by standing."""
+
+
 def add_to(app: typer.Typer) -> None:
     """Add this module's commands to the group."""
-    for command in (status, earnings, claim):
+    for command in (earnings, claim):
         app.command()(command)
 
 
@@ -52,87 +55,6 @@ class Claimable:
     proof: tuple[bytes, ...]
     fees: int
     incentive: int
-
-
-def status(
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Show registration, stake, unbonds, score, strikes and what can be claimed or withdrawn."""
-    session = load_session(config, keystore, None, rpc, deployment)
-
-    async def work() -> dict[str, Any]:
-        from contracts.epochs import Epochs
-        from contracts.staking import Staking
-        from contracts.tokens import Token
-        from contracts.types import HardwareClass, ProviderStatus
-
-        async with session.chain() as chain:
-            staking, at, owner = Staking(chain), await chain.head(), session.owner
-            known = await staking.provider(owner, at)
-            if known is None:
-                fail(f"{owner} is not registered", "bonded provider register")
-            stake_token, pay_token = Token(chain, "StakeToken"), Token(chain, "PaymentToken")
-            stake_decimals, pay_decimals = await stake_token.decimals(at), await pay_token.decimals(at)
-            progress = await Epochs(chain).progress(at)
-            published = await _newest_report(chain, progress.next_epoch, at)
-            leaf = _leaf_of(published, owner)
-            claimable = await find_claimable(chain, owner, at)
-            return {
-                "provider": owner,
-                "status": ProviderStatus(known.status).name.lower(),
-                "matched": await staking.is_active(owner, at),
-                "signer": known.signer,
-                "endpoint": known.endpoint,
-                "region": known.region,
-                "hardware": f"{known.units} × {HardwareClass(known.hardware_class).name}",
-                "weight": known.weight,
-                "offer_digest": known.offer_digest,
-                "stake": whole(known.stake, stake_decimals),
-                "required_stake": whole(known.required_stake, stake_decimals),
-                "slashed_total": whole(known.slashed_total, stake_decimals),
-                "unbonds": [
-                    {
-                        "id": unbond.id,
-                        "amount": whole(unbond.amount, stake_decimals),
-                        "matured": unbond.matured,
-                        "release_in_s": max(0, unbond.release_at - at.time),
-                    }
-                    for unbond in await staking.unbonds(owner, at)
-                ],
-                "withdrawable": whole(await staking.withdrawable(owner, at), stake_decimals),
-                "stake_balance": whole(await stake_token.balance(owner, at), stake_decimals),
-                "payment_balance": whole(await pay_token.balance(owner, at), pay_decimals),
-                "claimable_fees": whole(claimable.fees if claimable else 0, pay_decimals),
-                "claimable_incentive": whole(claimable.incentive if claimable else 0, pay_decimals),
-                "current_epoch": progress.current_epoch,
-                "reported_epoch": published.report.epoch if published else None,
-                "score": f"{leaf.score_ppm / 1e6:.4f}" if leaf else None,
-                "uptime_ppm": leaf.uptime_ppm if leaf else None,
-                "success_ppm": leaf.success_ppm if leaf else None,
-                "verification_ppm": leaf.verification_ppm if leaf else None,
-                "strikes": leaf.strikes if leaf else None,
-                "slash_level": leaf.slash_level if leaf else None,
-            }
-
-    facts = run(work)
-    if as_json:
-        print_json(facts)
-        return
-    unbonds = facts.pop("unbonds")
-    facts["offer_digest"] = "0x" + facts["offer_digest"].hex()
-    shown = {name.replace("_", " "): "–" if value is None else value for name, value in facts.items()}
-    print_facts("", shown)
-    if unbonds:
-        print_table("unbonding", ("id", "amount", "released in"), [_unbond_row(unbond) for unbond in unbonds])
-
-
-def _unbond_row(unbond: dict[str, Any]) -> tuple[Any, Any, str]:
-    when = "now: bonded provider withdraw" if unbond["matured"] else f"{unbond['release_in_s']} s"
-    return unbond["id"], unbond["amount"], when
 
 
 def earnings(
@@ -155,7 +77,8 @@ def earnings(
             pay = await Token(chain, "PaymentToken").decimals(at)
             stake = await Token(chain, "StakeToken").decimals(at)
         activated = {activation.epoch for activation in found.activations}
-        proposed = {one.id: one for one in found.proposals}
+        epochs = {one.id: one.epoch for one in found.proposals}
+        codes = {one.id: one.code for one in found.proposals}
         rows = _by_epoch(found.reports, owner, activated, pay)
         return {
             "provider": owner,
@@ -168,8 +91,8 @@ def earnings(
             "slashes": [
                 {
                     "id": one.id,
-                    "epoch": proposed[one.id].epoch,
-                    "level": proposed[one.id].level,
+                    "epoch": epochs.get(one.id),
+                    "code": codes.get(one.id),
                     "taken": whole(one.taken, stake),
                     "to_harmed": whole(one.to_harmed, stake),
                 }
@@ -184,7 +107,7 @@ def earnings(
         return
     print_table(
         f"earnings of {facts['provider']}",
-        ("epoch", "fees", "incentive", "credits", "uptime", "score", "strikes", "slash level", "claimable"),
+        ("epoch", "fees", "incentive", "credits", "uptime", "score", "strikes", "standing", "slash level", "claimable"),
         [list(row.values()) for row in facts["epochs"]],
         numbers=("epoch", "fees", "incentive", "credits", "uptime", "score"),
     )
@@ -205,7 +128,7 @@ def _by_epoch(
     rows = []
     fees = incentive = 0
     for published in sorted(reports, key=lambda one: one.report.epoch):
-        leaf = _leaf_of(published, owner)
+        leaf = leaf_of(published, owner)
         if leaf is None:
             continue
         epoch = published.report.epoch
@@ -216,9 +139,10 @@ def _by_epoch(
                 "fees": whole(leaf.cumulative_fees - fees, decimals),
                 "incentive": whole(leaf.cumulative_incentive - incentive, decimals),
                 "credits": whole(credits, decimals),
-                "uptime": f"{leaf.uptime_ppm / 1e4:.2f} %",
+                "uptime": f"{leaf.uptime_ppm / 1e4:.2f} %" if leaf.measured else "not measured",
                 "score": f"{leaf.score_ppm / 1e6:.4f}",
                 "strikes": leaf.strikes,
+                "standing": STANDINGS[leaf.standing],
                 "slash_level": leaf.slash_level,
                 "claimable": "yes" if epoch in activated else "after activation",
             }
@@ -281,7 +205,7 @@ async def find_claimable(chain: Chain, provider: str, at: Checkpoint) -> Claimab
     if epoch < 0:
         return None
     published = await read_report(chain, epoch, at)
-    leaf = _leaf_of(published, provider)
+    leaf = leaf_of(published, provider)
     if leaf is None:
         return None
     hashes = leaf_hashes(chain.chain_id, chain.deployment.address("EpochLedger"), published.report)
@@ -294,13 +218,8 @@ async def find_claimable(chain: Chain, provider: str, at: Checkpoint) -> Claimab
     return Claimable(epoch, leaf, siblings, leaf.cumulative_fees - fees, leaf.cumulative_incentive - incentive)
 
 
-async def _newest_report(chain: Chain, next_epoch: int, at: Checkpoint) -> PublishedReport | None:
-    from contracts.history import read_report
-
-    return await read_report(chain, next_epoch - 1, at) if next_epoch else None
-
-
-def _leaf_of(published: PublishedReport | None, provider: str) -> Leaf | None:
+def leaf_of(published: PublishedReport | None, provider: str) -> Leaf | None:
+    """Return a provider's leaf in a report, None where it has none."""
     if published is None:
         return None
     return next((leaf for leaf in published.report.leaves if leaf.provider == provider), None)

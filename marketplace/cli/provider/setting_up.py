@@ -217,7 +217,7 @@ async def _read(chain: Chain, owner: str) -> tuple[Registration, int]:
 
     `settings` and the codes behind it fail here when the deployment is not on this chain.
     """
-    from contracts.epochs import Epochs
+    from contracts.clock import Clock
     from contracts.operators import Operators
     from contracts.staking import Staking
     from contracts.tokens import Token
@@ -226,7 +226,7 @@ async def _read(chain: Chain, owner: str) -> tuple[Registration, int]:
 
     at = await chain.head()
     view = await Staking(chain).provider(owner, at)
-    timing = await Epochs(chain).timing(at)
+    timing = await Clock(chain).timing(at)
     members = await Operators(chain, "Gateways").members(at)
     return (
         Registration(

@@ -1,4 +1,4 @@
-"""`bonded provider register|update|stake|unbond|withdraw`: the bond and what is registered beside it."""
+"""`bonded provider register|update|stake|unbond|rebond|withdraw|unjail`: the bond and what is registered beside it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marketplace.cli.output import DryRunFlag, JsonFlag, YesFlag, fail, print_json, print_line, units, whole
+from marketplace.cli.pause import refuse_while_paused
 from marketplace.cli.provider.sending import Manner, Step, carry_out
 from marketplace.cli.provider.session import (
     CONFIG_DEFAULT,
@@ -32,7 +33,7 @@ AmountArgument = Annotated[str, typer.Argument(help="Whole stake tokens, for exa
 
 def add_to(app: typer.Typer) -> None:
     """Add this module's commands to the group."""
-    for command in (register, update, stake, unbond, withdraw):
+    for command in (register, update, stake, unbond, rebond, withdraw, unjail):
         app.command()(command)
 
 
@@ -62,6 +63,7 @@ def register(
         offer = make_offer(file)
         async with session.chain() as chain:
             staking, at = Staking(chain), await chain.head()
+            await refuse_while_paused(chain, at)
             if await staking.provider(owner.address, at) is not None:
                 fail(f"{owner.address} is registered", "bonded provider update changes signer, endpoint and offer")
             required = await staking.required_stake(int(file.hardware_class), file.units, at)
@@ -150,6 +152,7 @@ def stake(
         owner = session.open_owner()
         async with session.chain() as chain:
             staking, token, at = Staking(chain), Token(chain, "StakeToken"), await chain.head()
+            await refuse_while_paused(chain, at)
             known = await staking.provider(owner.address, at)
             if known is None:
                 fail(f"{owner.address} is not registered", "bonded provider register")
@@ -190,11 +193,16 @@ def unbond(
     yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Begin to take stake out; it can still be slashed until it is released."""
+    """Begin to take stake out; it can still be slashed until it is released.
+
+    Ten times the fees that may still be taken back stay locked: leaves and proofs that show them are read from the
+    chain's events.
+    """
     session = load_session(config, keystore, password_file, rpc, deployment)
     manner = Manner(dry_run, yes, as_json, intent)
 
     async def work() -> None:
+        from contracts.fees_at_risk import gather
         from contracts.staking import Staking
         from contracts.tokens import Token
 
@@ -207,18 +215,70 @@ def unbond(
             if known is None or known.stake < wanted:
                 fail(f"the stake is {whole(known.stake if known else 0, decimals)}", "unbond at most that")
             left = known.stake - wanted
+            risk = await gather(chain, owner.address, at)
+            locked = await staking.locked_for(owner.address, risk, at)
+            if left < locked:
+                fail(
+                    f"{whole(locked, decimals)} of the stake answer for fees that may still be taken back, "
+                    f"{whole(left, decimals)} would be left",
+                    f"unbond at most {whole(max(0, known.stake - locked), decimals)}, or wait for the reports to close",
+                )
             numbers = {
                 "provider": owner.address,
                 "amount": whole(wanted, decimals),
                 "stake after": whole(left, decimals),
+                "locked for fees at risk": whole(locked, decimals),
                 "required stake": whole(known.required_stake, decimals),
-                "released after": f"{await staking.unbonding_s(at)} s",
+                "released after": f"{(await staking.settings(at)).unbonding_s} s",
                 "still matched": "yes"
                 if left >= known.required_stake
                 else "no: the stake falls below what is required",
             }
-            step = Step("unbond", staking.unbond(wanted))
+            step = Step("unbond", staking.unbond(wanted, risk))
             await carry_out(session, chain, owner, "unbond", numbers, [step], manner, "Begin to unbond?")
+
+    run(work)
+
+
+def rebond(
+    amount: AmountArgument,
+    config: ConfigOption = CONFIG_DEFAULT,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = "",
+    deployment: DeploymentOption = None,
+    intent: IntentOption = None,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take stake back that is on its way out, newest unbonds first."""
+    session = load_session(config, keystore, password_file, rpc, deployment)
+    manner = Manner(dry_run, yes, as_json, intent)
+
+    async def work() -> None:
+        from contracts.staking import Staking
+        from contracts.tokens import Token
+
+        owner = session.open_owner()
+        async with session.chain() as chain:
+            staking, at = Staking(chain), await chain.head()
+            await refuse_while_paused(chain, at)
+            known = await staking.provider(owner.address, at)
+            decimals = await Token(chain, "StakeToken").decimals(at)
+            wanted = units(amount, decimals)
+            leaving = sum(one.amount for one in await staking.unbonds(owner.address, at) if not one.matured)
+            if known is None or leaving < wanted:
+                fail(f"{whole(leaving, decimals)} are unbonding", "rebond at most that; what has matured is withdrawn")
+            numbers = {
+                "provider": owner.address,
+                "amount": whole(wanted, decimals),
+                "still unbonding": whole(leaving - wanted, decimals),
+                "stake after": whole(known.stake + wanted, decimals),
+                "required stake": whole(known.required_stake, decimals),
+            }
+            step = Step("rebond", staking.rebond(wanted))
+            await carry_out(session, chain, owner, "rebond", numbers, [step], manner, "Rebond?")
 
     run(work)
 
@@ -259,6 +319,43 @@ def withdraw(
             numbers = {"provider": owner.address, "amount": whole(free, decimals)}
             step = Step("withdraw", staking.withdraw())
             await carry_out(session, chain, owner, "withdraw", numbers, [step], manner, "Withdraw?")
+
+    run(work)
+
+
+def unjail(
+    config: ConfigOption = CONFIG_DEFAULT,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    rpc: RpcOption = "",
+    deployment: DeploymentOption = None,
+    intent: IntentOption = None,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Return to work after a jail; the stake must have reached its requirement again."""
+    session = load_session(config, keystore, password_file, rpc, deployment)
+    manner = Manner(dry_run, yes, as_json, intent)
+
+    async def work() -> None:
+        from contracts.staking import Staking
+        from contracts.types import ProviderStatus
+
+        owner = session.open_owner()
+        async with session.chain() as chain:
+            staking, at = Staking(chain), await chain.head()
+            await refuse_while_paused(chain, at)
+            known = await staking.provider(owner.address, at)
+            if known is None or known.status != ProviderStatus.JAILED:
+                fail(f"{owner.address} is not jailed", "bonded provider status shows where it stands")
+            numbers = {
+                "provider": owner.address,
+                "stake": await _stake_tokens(chain, at, known.stake),
+                "required stake": await _stake_tokens(chain, at, known.required_stake),
+            }
+            step = Step("unjail", staking.unjail())
+            await carry_out(session, chain, owner, "unjail", numbers, [step], manner, "Return to work?")
 
     run(work)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from marketplace.cli import bonding
 from marketplace.cli.chain import (
     FINALITY_DEFAULT,
     RPC_DEFAULT,
@@ -29,10 +30,7 @@ from marketplace.cli.output import (
     print_line,
     whole,
 )
-from marketplace.cli.payment import Payment, pay
-
-if TYPE_CHECKING:
-    from contracts.calls import Call
+from marketplace.cli.payment import Payment
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,36 +52,8 @@ def join(
 ) -> None:
     """Post the bond and enter the set of verifiers."""
 
-    async def work() -> None:
-        from contracts.operators import Operators
-        from contracts.tokens import Token
-
-        signer = open_keystore(keystore, password_file)
-        async with open_chain(rpc, deployment, finality) as chain:
-            head = await chain.head()
-            operators, token = Operators(chain, "Verifiers"), Token(chain, "StakeToken")
-            about: list[tuple[str, Call]] = [("join", operators.join(endpoint))]
-            payment = Payment(chain, signer, keystore, about, None)
-            begun = await payment.begun("join")
-            if not begun and await operators.is_member(signer.address, head):
-                _say(as_json, {"verifier": signer.address, "member": True}, "this key is a verifier already")
-                return
-            bond = (await operators.settings(head)).bond
-            decimals, symbol = await token.decimals(head), await token.symbol(head)
-            held = await token.balance(signer.address, head)
-            if held < bond and not begun:
-                fail(
-                    f"the bond is {whole(bond, decimals, symbol)}, {signer.address} holds {whole(held, decimals)}",
-                    "send stake tokens to this address first",
-                )
-            facts = {"verifier": signer.address, "bond": whole(bond, decimals, symbol), "endpoint": endpoint}
-            calls = list(about)
-            spender = chain.deployment.address("Verifiers")
-            if not begun and await token.allowance(signer.address, spender, head) < bond:
-                calls.insert(0, ("approve", token.approve(spender, bond)))
-            await payment.make(calls, facts, Manner(dry_run, yes, as_json))
-
-    asyncio.run(work())
+    walker = _walker(keystore, password_file, rpc, deployment, finality)
+    asyncio.run(bonding.join(walker, endpoint, Manner(dry_run, yes, as_json)))
 
 
 def leave(
@@ -97,7 +67,8 @@ def leave(
     as_json: JsonFlag = False,
 ) -> None:
     """Leave the set at once; the bond can be withdrawn after the unbonding time."""
-    asyncio.run(_simple("leave", keystore, password_file, rpc, deployment, finality, dry_run, yes, as_json))
+    walker = _walker(keystore, password_file, rpc, deployment, finality)
+    asyncio.run(bonding.leave(walker, Manner(dry_run, yes, as_json)))
 
 
 def withdraw(
@@ -111,7 +82,8 @@ def withdraw(
     as_json: JsonFlag = False,
 ) -> None:
     """Take the bond back after leaving."""
-    asyncio.run(_simple("withdraw", keystore, password_file, rpc, deployment, finality, dry_run, yes, as_json))
+    walker = _walker(keystore, password_file, rpc, deployment, finality)
+    asyncio.run(bonding.withdraw(walker, Manner(dry_run, yes, as_json)))
 
 
 def claim(
@@ -172,7 +144,7 @@ def status(
             stake, pay = Token(chain, "StakeToken"), Token(chain, "PaymentToken")
             member = await operators.member(address, head)
             bond, owed = (member.bond if member else 0), await epochs.owed(address, head)
-            running = (await epochs.progress(head)).current_epoch
+            running = await epochs.clock.current_epoch(head)
             facts = {
                 "verifier": address,
                 "member": bool(member and member.active),
@@ -188,24 +160,10 @@ def status(
     asyncio.run(work())
 
 
-async def _simple(
-    function: str,
-    keystore: Path | None,
-    password_file: Path | None,
-    rpc: str,
-    deployment: Path | None,
-    finality: str,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
-    from contracts.operators import Operators
-
-    signer = open_keystore(keystore, password_file)
-    async with open_chain(rpc, deployment, finality) as chain:
-        call: Call = getattr(Operators(chain, "Verifiers"), function)()
-        facts = {"verifier": signer.address}
-        await pay(chain, signer, keystore, [(function, call)], facts, None, dry_run, yes, as_json)
+def _walker(
+    keystore: Path | None, password_file: Path | None, rpc: str, deployment: Path | None, finality: str
+) -> bonding.Walker:
+    return bonding.Walker("Verifiers", "verifier", keystore, password_file, rpc, deployment, finality)
 
 
 def _say(as_json: bool, facts: dict[str, Any], words: str) -> None:

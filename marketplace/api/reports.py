@@ -1,0 +1,101 @@
+"""Read epoch reports back from the indexed events: what was submitted, how far it came, and its leaves.
+
+A report is submitted, completed by chunks, activated, or cancelled and then submitted anew. Events are told apart by
+their order: what follows a submission of an epoch belongs to it until the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Integer, cast, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.event_types import LeavesPublished, ReportActivated, ReportCancelled, ReportCompleted, ReportSubmitted
+from contracts.leaves import LEAF_BYTES, unpack
+from contracts.types import Leaf
+from marketplace.api.source import events_named
+from marketplace.models import chain_events
+
+_epoch = cast(chain_events.c.fields["epoch"].astext, Integer)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A submission: where its event stands, its fields as indexed, and what became of it."""
+
+    id: int
+    epoch: int
+    fields: dict[str, Any]
+    tx_hash: bytes
+    state: str
+
+    @property
+    def standing(self) -> bool:
+        """Say whether the report was not cancelled."""
+        return self.state != "cancelled"
+
+
+async def read_submissions(connection: AsyncConnection, most: int, epoch: int | None = None) -> list[Submitted]:
+    """Return the newest submissions, newest first; of one epoch only if one is given."""
+    query = (
+        select(chain_events.c.id, chain_events.c.fields, chain_events.c.tx_hash)
+        .where(chain_events.c.name == ReportSubmitted.__name__)
+        .order_by(chain_events.c.id.desc())
+        .limit(most)
+    )
+    if epoch is not None:
+        query = query.where(_epoch == epoch)
+    rows = (await connection.execute(query)).all()
+    cancelled = {row.fields["digest"] for row in await events_named(connection, ReportCancelled.__name__)}
+    completed = await _newest_of(connection, ReportCompleted.__name__)
+    active = await _newest_of(connection, ReportActivated.__name__)
+    found = []
+    for row in rows:
+        number = int(row.fields["epoch"])
+        state = "incomplete"
+        if row.fields["digest"] in cancelled:
+            state = "cancelled"
+        elif active.get(number, -1) > row.id:
+            state = "active"
+        elif completed.get(number, -1) > row.id:
+            state = "waiting for activation"
+        found.append(Submitted(row.id, number, row.fields, bytes(row.tx_hash), state))
+    return found
+
+
+async def read_leaves(connection: AsyncConnection, one: Submitted) -> tuple[Leaf, ...]:
+    """Return the leaves published for a submission that stands, in their order; fewer while it is incomplete."""
+    found = await connection.execute(
+        select(chain_events.c.fields)
+        .where(chain_events.c.name == LeavesPublished.__name__, _epoch == one.epoch, chain_events.c.id > one.id)
+        .order_by(chain_events.c.id)
+    )
+    return tuple(leaf for (fields,) in found for leaf in _unpacked(fields["packed"]))
+
+
+async def newest_complete(connection: AsyncConnection) -> tuple[int, tuple[Leaf, ...]]:
+    """Return the newest complete report's epoch and leaves; -1 and none before the first."""
+    for one in await read_submissions(connection, 16):
+        if one.standing and one.state != "incomplete":
+            return one.epoch, await read_leaves(connection, one)
+    return -1, ()
+
+
+async def _newest_of(connection: AsyncConnection, name: str) -> dict[int, int]:
+    """Return where the newest event of a name stands, by epoch."""
+    rows: Sequence[Any] = (
+        await connection.execute(
+            select(_epoch.label("epoch"), chain_events.c.id)
+            .where(chain_events.c.name == name)
+            .order_by(chain_events.c.id)
+        )
+    ).all()
+    return {row.epoch: row.id for row in rows}
+
+
+def _unpacked(packed: str) -> list[Leaf]:
+    raw = bytes.fromhex(packed.removeprefix("0x"))
+    return [unpack(raw[at : at + LEAF_BYTES]) for at in range(0, len(raw), LEAF_BYTES)]
