@@ -356,7 +356,8 @@ contract Delegation is IDelegation, ReentrancyGuardTransient {
             uint256 part = Math.mulDiv(tokens, amount, behind);
             behind -= tokens;
             amount -= part;
-            if (!pool_.cut(part)) b.open[kept++] = id;
+            if (pool_.cut(part)) emit BatchMatured(provider, id, 0);
+            else b.open[kept++] = id;
         }
         for (uint256 i = kept; i < length; ++i) b.open.pop();
         if (after_ == 0) emit PoolVoided(provider, true);
