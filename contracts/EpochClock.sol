@@ -2,8 +2,10 @@
 pragma solidity 0.8.30;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {IEpochClock} from "./interfaces/IEpochClock.sol";
+import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
 import {Bounds} from "./libraries/Bounds.sol";
 import {PpmMath} from "./libraries/PpmMath.sol";
 
@@ -144,5 +146,48 @@ contract EpochClock is IEpochClock, AccessManaged {
     /// @inheritdoc IEpochClock
     function limits() external view returns (Limits memory) {
         return _limits;
+    }
+
+    /// @inheritdoc IEpochClock
+    function mostPerProvider() external view returns (uint256) {
+        return _limits.mostPerProvider;
+    }
+
+    /// @inheritdoc IEpochClock
+    function checkReport(
+        uint64 epoch,
+        IEpochLedger.Totals calldata t,
+        uint256 chargedBefore,
+        uint256 incentiveFund,
+        uint256 slaFund
+    ) external view {
+        uint256 reportableAt = uint256(epochEnd(epoch)) + reportDelay;
+        if (block.timestamp < reportableAt) revert IEpochLedger.EpochRunning(epoch, reportableAt, block.timestamp);
+        uint256 inflow = uint256(t.charged) + t.creditsFromFund;
+        uint256 outflow = uint256(t.providerFees) + t.verifierFees + t.treasury + t.slaFundIn + t.credits;
+        if (inflow != outflow) revert IEpochLedger.TotalsUnbalanced(inflow, outflow);
+
+        Rules memory r = rulesFor(epoch);
+        _checkLimit("providerFees", t.providerFees, PpmMath.shareDown(t.charged, r.providerPpm));
+        _checkLimit("verifierFees", t.verifierFees, PpmMath.shareDown(t.charged, r.verifierPpm));
+        _checkLimit("treasury", t.treasury, PpmMath.shareDown(t.charged, r.treasuryPpm));
+        _checkLimit("charged", t.charged, _limits.mostCharged);
+        uint256 base = Math.max(_limits.growthFloor, chargedBefore);
+        _checkLimit("growth", t.charged, PpmMath.shareDown(base, _limits.mostGrowthPpm));
+        uint256 incentive = uint256(t.incentive) + t.pools;
+        _checkLimit("incentive", incentive, r.incentivePerEpoch);
+        _checkLimit("incentive", incentive, incentiveFund);
+        _checkLimit("credits", t.credits, MOST_AMOUNT);
+        _checkLimit("creditsFromFund", t.creditsFromFund, t.credits);
+        _checkLimit("creditsFromFund", t.creditsFromFund, slaFund + t.slaFundIn);
+    }
+
+    /// @inheritdoc IEpochClock
+    function checkSlashed(uint256 slashed, uint256 leafCount) external view {
+        _checkLimit("slashed", slashed, PpmMath.shareUp(leafCount, _limits.mostSlashedPpm));
+    }
+
+    function _checkLimit(string memory name, uint256 amount, uint256 limit) private pure {
+        if (amount > limit) revert IEpochLedger.TotalAboveLimit(name, amount, limit);
     }
 }

@@ -6,7 +6,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
@@ -18,25 +18,26 @@ import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
 import {IGuardian} from "./interfaces/IGuardian.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {Bounds} from "./libraries/Bounds.sol";
+import {Chunks} from "./libraries/Chunks.sol";
 import {ExactToken} from "./libraries/ExactToken.sol";
 import {Leaves} from "./libraries/Leaves.sol";
-import {PpmMath} from "./libraries/PpmMath.sol";
 
 /// @title EpochLedger
 /// @notice Documentation stands in `IEpochLedger`.
-contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransient {
+contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using ExactToken for IERC20;
     using SafeCast for uint256;
 
+    bytes32 internal constant DOMAIN_TYPEHASH =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     bytes32 internal constant REPORT_TYPEHASH = keccak256(
         "Report(uint64 epoch,bytes32 previous,bytes32 evidence,bytes32 state,bytes32 rules,uint64 checkpointBlock,bytes32 checkpointHash,bytes32 totals,bytes32 leaves,uint32 leafCount,bytes32 measurements,bytes32 movements,bytes32 harms)"
     );
     uint256 internal constant CHUNK = Leaves.CHUNK;
-    uint256 internal constant MOST_AMOUNT = type(uint96).max;
     uint256 internal constant MOST_WAITING = 64;
     /// @dev Longer than the guardian can pause activations.
-    uint256 internal constant OVERDUE_SECONDS = 14 days;
+    uint64 internal constant OVERDUE_SECONDS = 14 days;
 
     /// @dev What is kept of a report: `Record` without what follows from the rest. `slaFundIn` balances the other totals.
     struct Stored {
@@ -94,7 +95,6 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
     address public immutable treasury;
     address public immutable challengeCourt;
     address public immutable guardian;
-    uint64 internal immutable _reportDelay;
     uint64 internal immutable _activationDelay;
 
     uint128 internal _incentiveFund;
@@ -102,8 +102,7 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
 
     uint64 public nextEpoch;
     /// @dev What reports that wait for activation will move in the SLA fund.
-    uint96 internal _pendingSlaFundIn;
-    uint96 internal _pendingSlaFundOut;
+    int128 internal _pendingSlaFund;
 
     /// @dev Activated and not claimed; one slot with what every claim needs besides.
     uint96 internal _fees;
@@ -112,10 +111,10 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
     /// @dev 2 to this power was within the limit per provider at the newest activation.
     uint8 internal _freeBits;
 
-    uint128 internal _owedTotal;
-    uint128 internal _credits;
-    uint128 internal _pools;
-    uint128 internal _refunds;
+    uint256 internal _owedTotal;
+    uint256 internal _credits;
+    uint256 internal _pools;
+    uint256 internal _refunds;
 
     mapping(uint64 epoch => Stored) internal _reports;
     mapping(uint64 epoch => Carry) internal _carries;
@@ -140,7 +139,7 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         address treasury_,
         address challengeCourt_,
         address guardian_
-    ) EIP712("Bonded", "1") {
+    ) {
         clock = Bounds.known("clock", clock_);
         _token = IERC20(Bounds.known("paymentToken", paymentToken_));
         escrow = Bounds.known("escrow", escrow_);
@@ -149,7 +148,6 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         treasury = Bounds.known("treasury", treasury_);
         challengeCourt = Bounds.known("challengeCourt", challengeCourt_);
         guardian = Bounds.known("guardian", guardian_);
-        _reportDelay = IEpochClock(clock_).reportDelay();
         _activationDelay = IEpochClock(clock_).activationDelay();
     }
 
@@ -165,43 +163,42 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
     /// @inheritdoc IEpochLedger
     function fundIncentives(uint256 amount) external nonReentrant whenOpen {
         if (amount == 0) revert ZeroAmount();
-        _fundIncentives(msg.sender, amount);
+        _incentiveFund += amount.toUint128();
+        emit IncentivesFunded(msg.sender, amount, _incentiveFund);
         _token.pull(msg.sender, amount);
-    }
-
-    function _fundIncentives(address from, uint256 amount) private {
-        uint128 fund = (_incentiveFund + amount).toUint128();
-        _incentiveFund = fund;
-        emit IncentivesFunded(from, amount, fund);
     }
 
     // -------------------------------------------------------------------------------------------------------- submit
 
     /// @inheritdoc IEpochLedger
     function submit(Report calldata report, bytes[] calldata signatures) external nonReentrant whenOpen {
-        _checkOrder(report);
+        uint64 epoch = report.epoch;
+        _checkOrder(report, epoch);
         bytes32 hash = structHash(report);
-        bytes32 digest = _hashTypedDataV4(hash);
+        bytes32 digest = _digest(hash);
         if (_struck[digest]) revert ReportStruck(digest);
         _takeHarms(hash, report.harms);
-        _checkTotals(report);
+        _checkReport(report.totals, epoch);
         address[] memory signers = _recover(digest, signatures);
         IBondedOperators(verifiers).checkQuorum(signers);
 
-        Stored storage r = _keep(report, hash, keccak256(abi.encode(signers)));
-        _announce(report, digest);
-        emit ReportSigned(
-            report.epoch, hash, report.previous, report.checkpointBlock, report.checkpointHash, signers
-        );
-        if (report.leafCount == 0) {
-            if (report.leaves != 0) revert WrongChunkHash(report.leaves, 0);
-            _closeLeaves(report.epoch, r, 0, 0);
+        Stored storage r = _reports[epoch];
+        r.structHash = hash;
+        r.signers = keccak256(abi.encode(signers));
+        _keep(report, r);
+        _keepTotals(report.totals, r);
+        nextEpoch = epoch + 1;
+        _announce(report, epoch, digest);
+        emit ReportSigned(epoch, hash, report.previous, report.checkpointBlock, report.checkpointHash, signers);
+        if (r.leafCount == 0) {
+            _checkHash(r.root, 0);
+            _closeLeaves(epoch, r);
         }
     }
 
-    function _announce(Report calldata report, bytes32 digest) private {
+    function _announce(Report calldata report, uint64 epoch, bytes32 digest) private {
         emit ReportSubmitted(
-            report.epoch,
+            epoch,
             digest,
             report.leaves,
             report.leafCount,
@@ -215,12 +212,9 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         );
     }
 
-    function _checkOrder(Report calldata report) private view {
-        uint64 epoch = report.epoch;
+    function _checkOrder(Report calldata report, uint64 epoch) private view {
         if (_refunds != 0) revert RefundsDue(_refunds);
         if (epoch != nextEpoch) revert WrongEpoch(epoch, nextEpoch);
-        uint256 reportableAt = uint256(IEpochClock(clock).epochEnd(epoch)) + _reportDelay;
-        if (block.timestamp < reportableAt) revert EpochRunning(epoch, reportableAt, block.timestamp);
         if (epoch != 0 && _reports[epoch - 1].completedAt == 0) revert Incomplete(epoch - 1);
         bytes32 expected = epoch == 0 ? bytes32(0) : _reports[epoch - 1].structHash;
         if (report.previous != expected) revert WrongPrevious(report.previous, expected);
@@ -239,42 +233,22 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         }
     }
 
-    function _checkTotals(Report calldata report) private view {
-        Totals calldata t = report.totals;
-        uint256 charged = t.charged;
-        uint256 inflow = charged + t.creditsFromFund;
-        uint256 outflow = uint256(t.providerFees) + t.verifierFees + t.treasury + t.slaFundIn + t.credits;
-        if (inflow != outflow) revert TotalsUnbalanced(inflow, outflow);
-
-        IEpochClock.Rules memory r = IEpochClock(clock).rulesFor(report.epoch);
-        _checkLimit("providerFees", t.providerFees, PpmMath.shareDown(charged, r.providerPpm));
-        _checkLimit("verifierFees", t.verifierFees, PpmMath.shareDown(charged, r.verifierPpm));
-        _checkLimit("treasury", t.treasury, PpmMath.shareDown(charged, r.treasuryPpm));
-
-        IEpochClock.Limits memory l = IEpochClock(clock).limits();
-        _checkLimit("charged", charged, l.mostCharged);
-        uint256 before = report.epoch == 0 ? 0 : _reports[report.epoch - 1].charged;
-        uint256 base = Math.max(l.growthFloor, before);
-        _checkLimit("growth", charged, PpmMath.shareDown(base, l.mostGrowthPpm));
-
-        uint256 incentive = uint256(t.incentive) + t.pools;
-        _checkLimit("incentive", incentive, r.incentivePerEpoch);
-        _checkLimit("incentive", incentive, _incentiveFund);
-        _checkLimit("credits", t.credits, MOST_AMOUNT);
-        _checkLimit("creditsFromFund", t.creditsFromFund, t.credits);
-        if (t.creditsFromFund != 0) {
-            // reports that wait activate before this one, so the fund will have moved by theirs
-            uint256 fund = IJobEscrow(escrow).slaFund() + _pendingSlaFundIn - _pendingSlaFundOut;
-            _checkLimit("creditsFromFund", t.creditsFromFund, fund + t.slaFundIn);
-        }
+    function _checkReport(Totals calldata totals, uint64 epoch) private view {
+        // reports that wait activate before this one, so the fund will have moved by theirs
+        // casting is safe: fund and what waits are far below 2^127, and the fund covers what waits
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint256 slaFund = uint256(int256(IJobEscrow(escrow).slaFund()) + _pendingSlaFund);
+        uint256 before = epoch == 0 ? 0 : _reports[epoch - 1].charged;
+        IEpochClock(clock).checkReport(epoch, totals, before, _incentiveFund, slaFund);
     }
 
     function _checkSum(string memory name, uint256 stated, uint256 computed) private pure {
         if (stated != computed) revert WrongSum(name, stated, computed);
     }
 
-    function _checkLimit(string memory name, uint256 amount, uint256 limit) private pure {
-        if (amount > limit) revert TotalAboveLimit(name, amount, limit);
+    /// @dev What came in so far never exceeds the total, and is all of it with the last chunk.
+    function _checkPart(string memory name, uint256 stated, uint256 computed, bool last) private pure {
+        if (computed > stated || (last && computed != stated)) revert WrongSum(name, stated, computed);
     }
 
     function _recover(bytes32 digest, bytes[] calldata signatures) private pure returns (address[] memory signers) {
@@ -282,37 +256,37 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         for (uint256 i = 0; i < signatures.length; ++i) signers[i] = ECDSA.recoverCalldata(digest, signatures[i]);
     }
 
-    /// @dev Every amount fits in 96 bits: those of a share are below `charged`, which is within its limit; `_checkTotals`
-    /// saw the others.
-    function _keep(Report calldata report, bytes32 hash, bytes32 signers) private returns (Stored storage r) {
-        Totals calldata t = report.totals;
-        r = _reports[report.epoch];
-        r.structHash = hash;
+    function _keep(Report calldata report, Stored storage r) private {
         r.root = report.leaves;
         r.evidence = report.evidence;
         r.state = report.state;
         r.rules = report.rules;
         r.measurements = report.measurements;
         r.movements = report.movements;
-        r.signers = signers;
-        r.charged = uint96(t.charged);
+        r.leafCount = report.leafCount;
+    }
+
+    /// @dev Every total is below 2^96: the clock saw to that.
+    function _keepTotals(Totals calldata t, Stored storage r) private {
+        uint96 charged = uint96(t.charged);
+        uint96 fromFund = uint96(t.creditsFromFund);
+        uint96 incentive = uint96(t.incentive);
+        uint96 pools = uint96(t.pools);
+        r.charged = charged;
+        r.chargesTaken = charged == 0;
         r.providerFees = uint96(t.providerFees);
         r.verifierFees = uint96(t.verifierFees);
         r.treasury = uint96(t.treasury);
         r.submittedAt = uint64(block.timestamp);
         r.credits = uint96(t.credits);
-        r.creditsFromFund = uint96(t.creditsFromFund);
-        r.incentive = uint96(t.incentive);
-        r.pools = uint96(t.pools);
-        r.leafCount = report.leafCount;
-        r.chargesTaken = t.charged == 0;
+        r.creditsFromFund = fromFund;
+        r.incentive = incentive;
+        r.pools = pools;
 
-        nextEpoch = report.epoch + 1;
-        _pendingSlaFundIn += uint96(t.slaFundIn);
-        _pendingSlaFundOut += uint96(t.creditsFromFund);
-        uint128 incentive = t.incentive + t.pools;
-        _incentiveFund -= incentive;
-        _pending += incentive;
+        _pendingSlaFund += int128(t.slaFundIn) - int128(uint128(fromFund));
+        uint128 reserved = uint128(incentive) + pools;
+        _incentiveFund -= reserved;
+        _pending += reserved;
     }
 
     // ------------------------------------------------------------------------------------------------------ complete
@@ -330,18 +304,15 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
             seen = Leaves.Seen(_carries[epoch].provider, r.sumFees, r.sumIncentive, _carries[epoch].slashed);
         }
         _checkHash(Leaves.foldChunk(address(this), epoch, packed, chunk * CHUNK, seen), roots[chunk]);
-        uint256 mostSlashed = PpmMath.shareUp(r.leafCount, IEpochClock(clock).limits().mostSlashedPpm);
-        _checkLimit("slashed", seen.slashed, mostSlashed);
-        _checkLimit("leaves.cumulativeFees", seen.fees, MOST_AMOUNT);
-        _checkLimit("leaves.cumulativeIncentive", seen.incentive, MOST_AMOUNT);
+        IEpochClock(clock).checkSlashed(seen.slashed, r.leafCount);
 
-        r.leafChunks = (chunk + 1).toUint16();
+        r.leafChunks += 1;
+        (r.sumFees, r.sumIncentive) = (seen.fees.toUint96(), seen.incentive.toUint96());
         emit LeavesPublished(epoch, chunk, packed);
         if (last) {
-            _closeLeaves(epoch, r, seen.fees, seen.incentive);
+            _closeLeaves(epoch, r);
         } else {
             (_carries[epoch].provider, _carries[epoch].slashed) = (seen.last, uint32(seen.slashed));
-            (r.sumFees, r.sumIncentive) = (uint96(seen.fees), uint96(seen.incentive));
         }
     }
 
@@ -355,7 +326,7 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
     ) private view returns (bool last) {
         uint256 count = r.leafCount;
         uint256 chunks = _chunks(count);
-        _checkChunk(epoch, chunk, r.leafChunks, chunks);
+        _checkNext(epoch, chunk, r.leafChunks, chunks);
         if (roots.length != chunks) revert WrongChunkLength(roots.length, chunks);
         _checkHash(Leaves.root(roots), r.root);
         last = chunk + 1 == chunks;
@@ -363,19 +334,26 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         if (length != expected) revert WrongChunkLength(length, expected);
     }
 
-    /// @dev All leaves are in: checks their sums and keeps them.
-    function _closeLeaves(uint64 epoch, Stored storage r, uint256 fees, uint256 incentive) private {
-        uint256 feesBefore = epoch == 0 ? 0 : _reports[epoch - 1].sumFees;
-        uint256 incentiveBefore = epoch == 0 ? 0 : _reports[epoch - 1].sumIncentive;
-        _checkSum("leaves.cumulativeFees", feesBefore + r.providerFees, fees);
-        _checkSum("leaves.cumulativeIncentive", incentiveBefore + r.incentive, incentive);
-        (r.sumFees, r.sumIncentive) = (uint96(fees), uint96(incentive));
+    /// @dev All leaves are in: checks their sums.
+    function _closeLeaves(uint64 epoch, Stored storage r) private {
+        uint256 fees = r.providerFees;
+        uint256 incentive = r.incentive;
+        if (epoch != 0) {
+            fees += _reports[epoch - 1].sumFees;
+            incentive += _reports[epoch - 1].sumIncentive;
+        }
+        _checkSum("leaves.cumulativeFees", fees, r.sumFees);
+        _checkSum("leaves.cumulativeIncentive", incentive, r.sumIncentive);
         if (r.chargesTaken) _complete(epoch, r);
     }
 
     function _complete(uint64 epoch, Stored storage r) private {
         r.completedAt = uint64(block.timestamp);
-        emit ReportCompleted(epoch, uint64(block.timestamp) + _activationDelay);
+        emit ReportCompleted(epoch, _activatesAt(r));
+    }
+
+    function _activatesAt(Stored storage r) private view returns (uint64) {
+        return r.completedAt + _activationDelay;
     }
 
     /// @inheritdoc IEpochLedger
@@ -388,36 +366,33 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         Stored storage r = _submitted(epoch);
         _checkMovements(epoch, movements, r.movements);
         if (r.chargesTaken) revert AlreadyComplete(epoch);
-        uint256 chunks = movements.charges.length;
-        _checkChunk(epoch, chunk, r.chargeChunks, chunks);
-        _checkList(charges.length, keccak256(abi.encode(charges)), movements.charges[chunk]);
-
+        (bytes32 hash, uint96 sum) = Chunks.digest(charges);
+        bool last = _checkChunk(epoch, chunk, r.chargeChunks, movements.charges, charges.length, hash);
         Carry storage carry = _carries[epoch];
-        (address before, uint256 taken) = chunk == 0 ? (address(0), 0) : (carry.customer, carry.charged);
-        // inside a chunk the escrow checks the order
-        if (charges[0].customer <= before) revert ChargesNotAscending(before, charges[0].customer);
-        uint256 sum = _sum(charges);
-        taken += sum;
-        bool last = chunk + 1 == chunks;
-        if (taken > r.charged || (last && taken != r.charged)) revert WrongSum("charges", r.charged, taken);
+        uint96 taken = sum;
+        if (chunk != 0) {
+            // inside a chunk the escrow checks the order
+            address before = carry.customer;
+            if (charges[0].customer <= before) revert ChargesNotAscending(before, charges[0].customer);
+            taken += carry.charged;
+        }
+        _checkPart("charges", r.charged, taken, last);
 
-        r.chargeChunks = (chunk + 1).toUint16();
-        _pending += uint128(sum);
+        r.chargeChunks += 1;
+        _pending += sum;
         if (last) {
             r.chargesTaken = true;
             if (r.leafChunks == _chunks(r.leafCount)) _complete(epoch, r);
         } else {
-            (carry.customer, carry.charged) = (charges[charges.length - 1].customer, uint96(taken));
+            (carry.customer, carry.charged) = (charges[charges.length - 1].customer, taken);
         }
         IJobEscrow(escrow).charge(epoch, charges);
     }
 
-    function _sum(IJobEscrow.Charge[] calldata charges) private pure returns (uint256 sum) {
-        for (uint256 i = 0; i < charges.length; ++i) sum += charges[i].amount;
-    }
-
     function _chunks(uint256 count) private pure returns (uint256) {
-        return (count + CHUNK - 1) / CHUNK;
+        unchecked {
+            return (count + CHUNK - 1) / CHUNK;
+        }
     }
 
     function _submitted(uint64 epoch) private view returns (Stored storage r) {
@@ -430,14 +405,24 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         if (found != expected) revert WrongMovements(epoch, found, expected);
     }
 
-    function _checkChunk(uint64 epoch, uint256 chunk, uint256 next, uint256 chunks) private pure {
+    function _checkNext(uint64 epoch, uint256 chunk, uint256 next, uint256 chunks) private pure {
         if (next >= chunks) revert AlreadyComplete(epoch);
         if (chunk != next) revert WrongChunk(chunk, next);
     }
 
-    function _checkList(uint256 length, bytes32 found, bytes32 expected) private pure {
+    /// @dev Whether the chunk is the last.
+    function _checkChunk(
+        uint64 epoch,
+        uint256 chunk,
+        uint256 next,
+        bytes32[] calldata hashes,
+        uint256 length,
+        bytes32 hash
+    ) private pure returns (bool) {
+        _checkNext(epoch, chunk, next, hashes.length);
         if (length == 0 || length > CHUNK) revert WrongChunkLength(length, CHUNK);
-        _checkHash(found, expected);
+        _checkHash(hash, hashes[chunk]);
+        return chunk + 1 == hashes.length;
     }
 
     function _checkHash(bytes32 found, bytes32 expected) private pure {
@@ -456,53 +441,52 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         if (epoch != _nextActivation) revert WrongEpoch(epoch, _nextActivation);
         Stored storage r = _submitted(epoch);
         if (r.completedAt == 0) revert Incomplete(epoch);
-        uint64 activatesAt = r.completedAt + _activationDelay;
+        uint64 activatesAt = _activatesAt(r);
         if (block.timestamp < activatesAt) revert NotYetActive(epoch, activatesAt, block.timestamp);
         _checkMovements(epoch, movements, r.movements);
-        _checkHash(keccak256(abi.encode(payees)), movements.payees);
-        if (movements.credits.length == 0) _checkSum("credits", r.credits, 0);
-        if (movements.pools.length == 0) _checkSum("pools", r.pools, 0);
 
-        uint256 slaFundIn = _slaFundIn(r);
-        uint256 slaFundOut = r.creditsFromFund;
+        uint96 slaFundIn = _slaFundIn(r);
+        uint96 slaFundOut = r.creditsFromFund;
         _leaveWaiting(r, slaFundIn, r.charged);
-        _nextActivation = uint56(epoch + 1);
-        _freeBits = uint8(Math.log2(IEpochClock(clock).limits().mostPerProvider));
+        _nextActivation += 1;
+        _freeBits = uint8(Math.log2(IEpochClock(clock).mostPerProvider()));
         _fees += r.providerFees;
         _incentives += r.incentive;
         _credits += r.credits;
         _pools += r.pools;
-        _owe(r, payees);
+        _owe(r, payees, movements.payees);
         emit ReportActivated(epoch, payees);
 
-        if (slaFundIn + slaFundOut != 0) {
-            if (slaFundIn != 0) _token.forceApprove(escrow, slaFundIn);
+        if (slaFundIn != 0 || slaFundOut != 0) {
+            _token.forceApprove(escrow, slaFundIn);
             IJobEscrow(escrow).settleFund(slaFundIn, slaFundOut);
         }
     }
 
-    function _owe(Stored storage r, Payee[] calldata payees) private {
-        uint256 sum;
+    function _owe(Stored storage r, Payee[] calldata payees, bytes32 expected) private {
+        (bytes32 hash, uint96 sum) = Chunks.digest(payees);
+        _checkHash(hash, expected);
+        _checkSum("payees", r.verifierFees, sum);
         for (uint256 i = 0; i < payees.length; ++i) {
-            if (payees[i].amount == 0) revert ZeroAmount();
-            sum += payees[i].amount;
             owed[payees[i].verifier] += payees[i].amount;
         }
-        _checkSum("payees", r.verifierFees, sum);
         if (r.treasury != 0) owed[treasury] += r.treasury;
-        _owedTotal += uint128(sum) + r.treasury;
+        _owedTotal += sum + r.treasury;
     }
 
-    /// @dev Takes a report and what it moves out of what waits.
-    function _leaveWaiting(Stored storage r, uint256 slaFundIn, uint256 charged) private {
-        _pending -= uint128(charged) + r.incentive + r.pools;
-        _pendingSlaFundIn -= uint96(slaFundIn);
-        _pendingSlaFundOut -= r.creditsFromFund;
+    /// @dev Takes a report, of whose charges `taken` came in, out of what waits.
+    function _leaveWaiting(Stored storage r, uint96 slaFundIn, uint96 taken) private {
+        _pending -= uint128(taken) + r.incentive + r.pools;
+        // casting 96 bits to 'int128' is safe
+        // forge-lint: disable-next-line(unsafe-typecast)
+        _pendingSlaFund -= int128(uint128(slaFundIn)) - int128(uint128(r.creditsFromFund));
     }
 
-    function _slaFundIn(Stored storage r) private view returns (uint256) {
-        uint256 inflow = uint256(r.charged) + r.creditsFromFund;
-        return inflow - r.providerFees - r.verifierFees - r.treasury - r.credits;
+    /// @dev What balances the other totals, not below zero: the clock saw to that.
+    function _slaFundIn(Stored storage r) private view returns (uint96) {
+        unchecked {
+            return r.charged - r.providerFees - r.verifierFees - r.treasury - (r.credits - r.creditsFromFund);
+        }
     }
 
     /// @inheritdoc IEpochLedger
@@ -513,18 +497,13 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         IJobEscrow.Credit[] calldata credits
     ) external nonReentrant {
         Stored storage r = _activated(epoch, movements);
-        _checkChunk(epoch, chunk, r.creditChunks, movements.credits.length);
-        _checkList(credits.length, keccak256(abi.encode(credits)), movements.credits[chunk]);
-        uint256 sum;
-        for (uint256 i = 0; i < credits.length; ++i) sum += credits[i].amount;
-
-        Carry storage carry = _carries[epoch];
-        uint256 pushed = sum + (chunk == 0 ? 0 : carry.credited);
-        if (pushed > r.credits) revert WrongSum("credits", r.credits, pushed);
-        r.creditChunks = (chunk + 1).toUint16();
-        if (chunk + 1 < movements.credits.length) carry.credited = uint96(pushed);
-        else _credits -= _keepRest(r.credits - pushed);
-        _credits -= uint128(sum);
+        (bytes32 hash, uint96 sum) = Chunks.digest(credits);
+        bool last = _checkChunk(epoch, chunk, r.creditChunks, movements.credits, credits.length, hash);
+        uint96 pushed = sum + (chunk == 0 ? 0 : _carries[epoch].credited);
+        _checkPart("credits", r.credits, pushed, false);
+        r.creditChunks += 1;
+        if (!last) _carries[epoch].credited = pushed;
+        _credits -= sum;
         emit CreditsPushed(epoch, chunk, sum);
         _token.forceApprove(escrow, sum);
         IJobEscrow(escrow).credit(credits);
@@ -536,27 +515,16 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         nonReentrant
     {
         Stored storage r = _activated(epoch, movements);
-        _checkChunk(epoch, chunk, r.poolChunks, movements.pools.length);
-        _checkList(pools.length, keccak256(abi.encode(pools)), movements.pools[chunk]);
-        uint256 sum;
-        for (uint256 i = 0; i < pools.length; ++i) sum += pools[i].amount;
-
-        Carry storage carry = _carries[epoch];
-        uint256 pushed = sum + (chunk == 0 ? 0 : carry.pooled);
-        if (pushed > r.pools) revert WrongSum("pools", r.pools, pushed);
-        r.poolChunks = (chunk + 1).toUint16();
-        if (chunk + 1 < movements.pools.length) carry.pooled = uint96(pushed);
-        else _pools -= _keepRest(r.pools - pushed);
-        _pools -= uint128(sum);
+        (bytes32 hash, uint96 sum) = Chunks.digest(pools);
+        bool last = _checkChunk(epoch, chunk, r.poolChunks, movements.pools, pools.length, hash);
+        uint96 pushed = sum + (chunk == 0 ? 0 : _carries[epoch].pooled);
+        _checkPart("pools", r.pools, pushed, false);
+        r.poolChunks += 1;
+        if (!last) _carries[epoch].pooled = pushed;
+        _pools -= sum;
         emit PoolsPushed(epoch, chunk, pools);
         _token.forceApprove(delegation, sum);
         IDelegation(delegation).reward(pools);
-    }
-
-    /// @dev What the chunks of a report leave over of its total goes to the incentive fund; returns it.
-    function _keepRest(uint256 rest) private returns (uint128) {
-        if (rest != 0) _fundIncentives(address(this), rest);
-        return uint128(rest);
     }
 
     function _activated(uint64 epoch, Movements calldata movements) private view returns (Stored storage r) {
@@ -572,11 +540,10 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         if (epoch < _nextActivation) revert AlreadyActivated(epoch);
         Stored storage r = _submitted(epoch);
         if (msg.sender == challengeCourt) {
-            _struck[_hashTypedDataV4(r.structHash)] = true;
+            _struck[_digest(r.structHash)] = true;
         } else {
-            uint256 from = r.completedAt == 0
-                ? uint256(r.submittedAt) + _activationDelay
-                : uint256(r.completedAt) + _activationDelay + OVERDUE_SECONDS;
+            uint64 from =
+                r.completedAt == 0 ? r.submittedAt + _activationDelay : _activatesAt(r) + OVERDUE_SECONDS;
             if (block.timestamp <= from) revert NotCancellable(epoch, from, block.timestamp);
         }
         // at most MOST_WAITING rounds; the newest first, so that every event finds the epochs behind it gone
@@ -587,14 +554,14 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
 
     function _cancel(uint64 epoch) private {
         Stored storage r = _reports[epoch];
-        bytes32 digest = _hashTypedDataV4(r.structHash);
-        uint256 taken = r.chargesTaken ? r.charged : _carries[epoch].charged;
+        bytes32 digest = _digest(r.structHash);
+        uint96 taken = r.chargesTaken ? r.charged : _carries[epoch].charged;
         _leaveWaiting(r, _slaFundIn(r), taken);
         _incentiveFund += uint128(r.incentive) + r.pools;
-        _refunds += uint128(taken);
+        _refunds += taken;
         if (taken != 0) {
-            _cancelled[digest] =
-                Cancelled({movements: r.movements, epoch: epoch, chunks: r.chargeChunks, returned: 0});
+            Cancelled storage c = _cancelled[digest];
+            (c.movements, c.epoch, c.chunks) = (r.movements, epoch, r.chargeChunks);
         }
         delete _reports[epoch];
         delete _carries[epoch];
@@ -606,18 +573,18 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         external
         nonReentrant
     {
-        Cancelled memory c = _cancelled[digest];
+        Cancelled storage c = _cancelled[digest];
         if (c.chunks == 0) revert NotCancelled(digest);
         _checkMovements(c.epoch, movements, c.movements);
-        _checkChunk(c.epoch, chunk, c.returned, c.chunks);
-        _checkList(charges.length, keccak256(abi.encode(charges)), movements.charges[chunk]);
-        uint256 sum = _sum(charges);
+        (bytes32 hash, uint96 sum) = Chunks.digest(charges);
+        _checkChunk(c.epoch, chunk, c.returned, movements.charges, charges.length, hash);
+        uint64 epoch = c.epoch;
         if (chunk + 1 == c.chunks) delete _cancelled[digest];
-        else _cancelled[digest].returned = uint16(chunk + 1);
-        _refunds -= uint128(sum);
+        else c.returned += 1;
+        _refunds -= sum;
         emit Refunded(digest, chunk, sum);
         _token.forceApprove(escrow, sum);
-        IJobEscrow(escrow).returnCharges(c.epoch, charges);
+        IJobEscrow(escrow).returnCharges(epoch, charges);
     }
 
     // --------------------------------------------------------------------------------------------------------- claim
@@ -634,30 +601,38 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         if (!MerkleProof.verifyCalldata(proof, root, hash)) revert NotInRoot(epoch, hash, root);
 
         address provider = leaf.provider;
-        Claims memory c = _claims[provider];
-        fees = Math.saturatingSub(leaf.cumulativeFees, c.fees);
-        incentive = Math.saturatingSub(leaf.cumulativeIncentive, c.incentive);
+        Claims storage c = _claims[provider];
+        uint96 newFees = _above(leaf.cumulativeFees, c.fees);
+        uint96 newIncentive = _above(leaf.cumulativeIncentive, c.incentive);
+        (fees, incentive) = (newFees, newIncentive);
         if (fees + incentive == 0) revert NothingToClaim(provider);
         // a quorum could sign leaves that lower one provider to raise another; what others are due must stay here
         if (fees > _fees) revert ClaimAboveFunds(fees, _fees);
         if (incentive > _incentives) revert ClaimAboveFunds(incentive, _incentives);
-        _checkClaim(fees + incentive, Math.saturatingSub(uint256(epoch) + 1, c.through));
+        _checkClaim(fees + incentive, epoch < c.through ? 0 : epoch + 1 - c.through);
 
-        _claims[provider] = Claims({
-            fees: c.fees + uint96(fees),
-            incentive: c.incentive + uint96(incentive),
-            through: uint64(Math.max(c.through, uint256(epoch) + 1))
-        });
-        _fees -= uint96(fees);
-        _incentives -= uint96(incentive);
+        // each sum is the leaf's own amount, each difference was compared above
+        unchecked {
+            c.fees += newFees;
+            c.incentive += newIncentive;
+            if (epoch >= c.through) c.through = epoch + 1;
+            _fees -= newFees;
+            _incentives -= newIncentive;
+        }
         emit Claimed(provider, epoch, fees, incentive);
         _token.safeTransfer(provider, fees + incentive);
+    }
+
+    function _above(uint96 value, uint96 floor) private pure returns (uint96) {
+        unchecked {
+            return value > floor ? value - floor : 0;
+        }
     }
 
     /// @dev Few claims come near the limit; the others need not ask the clock.
     function _checkClaim(uint256 amount, uint256 epochs) private view {
         if (amount <= epochs << _freeBits) return;
-        uint256 limit = IEpochClock(clock).limits().mostPerProvider * epochs;
+        uint256 limit = IEpochClock(clock).mostPerProvider() * epochs;
         if (amount > limit) revert ClaimAboveLimit(amount, limit);
     }
 
@@ -666,7 +641,7 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         amount = owed[msg.sender];
         if (amount == 0) revert NothingToClaim(msg.sender);
         owed[msg.sender] = 0;
-        _owedTotal -= uint128(amount);
+        _owedTotal -= amount;
         emit OwedClaimed(msg.sender, amount);
         _token.safeTransfer(msg.sender, amount);
     }
@@ -687,7 +662,7 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
     function record(uint64 epoch) external view returns (Record memory found) {
         Stored storage r = _reports[epoch];
         if (r.submittedAt == 0) return found;
-        found.digest = _hashTypedDataV4(r.structHash);
+        found.digest = _digest(r.structHash);
         found.structHash = r.structHash;
         found.root = r.root;
         found.evidence = r.evidence;
@@ -701,7 +676,7 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
             providerFees: r.providerFees,
             verifierFees: r.verifierFees,
             treasury: r.treasury,
-            slaFundIn: uint128(_slaFundIn(r)),
+            slaFundIn: _slaFundIn(r),
             credits: r.credits,
             creditsFromFund: r.creditsFromFund,
             incentive: r.incentive,
@@ -711,7 +686,7 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
         found.submittedAt = r.submittedAt;
         if (r.completedAt == 0) return found;
         found.completedAt = r.completedAt;
-        found.activatesAt = r.completedAt + _activationDelay;
+        found.activatesAt = _activatesAt(r);
         found.activated = epoch < _nextActivation;
         found.sumFees = r.sumFees;
         found.sumIncentive = r.sumIncentive;
@@ -729,8 +704,14 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
     }
 
     /// @inheritdoc IEpochLedger
-    function domainSeparator() external view returns (bytes32) {
-        return _domainSeparatorV4();
+    function domainSeparator() public view returns (bytes32) {
+        return keccak256(
+            abi.encode(DOMAIN_TYPEHASH, keccak256("Bonded"), keccak256("1"), block.chainid, address(this))
+        );
+    }
+
+    function _digest(bytes32 hash) private view returns (bytes32) {
+        return MessageHashUtils.toTypedDataHash(domainSeparator(), hash);
     }
 
     /// @inheritdoc IEpochLedger
@@ -757,7 +738,7 @@ contract EpochLedger is IEpochLedger, EIP712, Multicall, ReentrancyGuardTransien
 
     /// @inheritdoc IEpochLedger
     function reportDigest(Report calldata report) external view returns (bytes32) {
-        return _hashTypedDataV4(structHash(report));
+        return _digest(structHash(report));
     }
 
     /// @inheritdoc IEpochLedger

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {IEpochLedger} from "./IEpochLedger.sol";
+
 /// @title IEpochClock
 /// @notice Knows what time it is, which settlement rules hold for an epoch, and within which limits a report must stay.
 ///
@@ -63,8 +65,8 @@ interface IEpochClock {
     function open(uint64 genesis_) external;
 
     /// @notice Sets the settlement rules from the next epoch on, by the access manager's permission.
-    /// @dev Requirements: provider share 80 to 100 %, the others at most 10 % each, all four summing to the whole; stake
-    /// rate up to 10^27; ttft target 50 to 60,000 ms; probe gap of 1 slot to a whole epoch.
+    /// @dev Requirements: provider share 80 to 100 %, the others at most 10 % each, all four summing to the whole;
+    /// incentive up to 2^96 - 1; stake rate up to 10^27; ttft target 50 to 60,000 ms; probe gap of 1 slot to a whole epoch.
     function setRules(Rules calldata rules_) external;
 
     /// @notice Sets the limits of reports at once, by the access manager's permission.
@@ -94,4 +96,24 @@ interface IEpochClock {
     function rules() external view returns (Rules memory);
     function rulesFor(uint64 epoch) external view returns (Rules memory);
     function limits() external view returns (Limits memory);
+
+    /// @notice Of the limits, the one that every claim is held against.
+    function mostPerProvider() external view returns (uint256);
+
+    /// @notice Refuses the report of an epoch that ended less than `reportDelay` ago, and totals that do not balance or exceed what
+    /// rules, limits and funds permit.
+    /// @param chargedBefore Charges of the report before. @param incentiveFund What no report has reserved.
+    /// @param slaFund What the SLA fund will hold when this report is activated, without its own inflow.
+    /// @dev Reverts with EpochRunning, TotalsUnbalanced or TotalAboveLimit of `IEpochLedger`. Every total that passes is below 2^96.
+    function checkReport(
+        uint64 epoch,
+        IEpochLedger.Totals calldata totals,
+        uint256 chargedBefore,
+        uint256 incentiveFund,
+        uint256 slaFund
+    ) external view;
+
+    /// @notice Refuses more slashed leaves, of `leafCount`, than the limits permit.
+    /// @dev Reverts with TotalAboveLimit of `IEpochLedger`.
+    function checkSlashed(uint256 slashed, uint256 leafCount) external view;
 }

@@ -27,7 +27,7 @@ library Leaves {
     /// @dev Two of the four 24-bit shares of word 1, with room for a carry above each.
     uint256 private constant SHARES = 0xffffff000000ffffff;
 
-    /// @dev Added to a share it carries into the bit above exactly when the share exceeds 1,000,000: 2^24 - 1,000,001, twice.
+    /// @dev 2^24 - 1,000,001, twice: added to a share it carries into the bit above when the share exceeds the whole.
     uint256 private constant ABOVE_WHOLE = 0xf0bdbf000000f0bdbf;
     uint256 private constant CARRIES = 0x1000000000001000000;
 
