@@ -147,7 +147,7 @@ class Stage:
     async def report(self, epoch: int) -> Report:
         """Return a report of an epoch: a thousand charged, a hundred credited, an outage of level 5."""
         at = await self.world.chain.checkpoint()
-        before = await self.epochs.record(epoch - 1, at) if epoch else None
+        before = await self.epochs.record(epoch - 1, await self.world.chain.head()) if epoch else None
         done = epoch + 1
         leaf = Leaf(
             provider=self.provider.address,

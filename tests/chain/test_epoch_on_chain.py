@@ -87,6 +87,7 @@ async def test_a_report_is_refused_with_the_numbers_that_disagree(stage: Stage) 
 
 
 async def test_rules_and_limits_are_read_as_they_were_set(stage: Stage, chain: Chain) -> None:
+    stage.world.control.pass_time(61)
     rules = replace(await stage.clock.rules(0, await chain.head()), incentive_per_epoch=77)
     limits = LimitsRecord(5_000, 4_000, 3_000, 2_000_000, 100_000)
     await stage.world.do(stage.deployer, stage.clock.set_rules(rules))
