@@ -266,10 +266,10 @@ def verify_roles(
             _same(f"Authority: role of {name}.{function}", found, role)
             checked += 1
     g = p["governance"]
-    held = {(timelock.DEFAULT_ADMIN_ROLE(), timelock.address)}
-    held |= {(timelock.PROPOSER_ROLE(), account_of(who, deployer)) for who in g["proposers"]}
-    held |= {(timelock.CANCELLER_ROLE(), account_of(who, deployer)) for who in g["proposers"]}
-    held |= {(timelock.EXECUTOR_ROLE(), account_of(who, deployer)) for who in g["executors"]}
+    held = [(timelock.DEFAULT_ADMIN_ROLE(), timelock.address)]
+    held += [(timelock.PROPOSER_ROLE(), account_of(who, deployer)) for who in g["proposers"]]
+    held += [(timelock.CANCELLER_ROLE(), account_of(who, deployer)) for who in g["proposers"]]
+    held += [(timelock.EXECUTOR_ROLE(), account_of(who, deployer)) for who in g["executors"]]
     expected = sorted((bytes.fromhex(str(role)[2:]), account.lower()) for role, account in held)
     _same("Timelock: holders of roles", sorted(_holders(timelock, first_block, "role")), expected)
     return checked + len(held)

@@ -50,8 +50,21 @@ class Market:
         self.fresh = accounts[6]  # holds tokens, did nothing yet
         self.dora, self.egon = accounts[7], accounts[8]  # to delegate; did nothing yet
         self.verifier_accounts = [accounts.add(key) for key in VERIFIER_KEYS]
-        self.last_report: Report | None = None
         self.beginning: Any = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what a test did: no report yet, and every role is the administrator's."""
+        self.last_report: Report | None = None
+        self.arbitrator = self.parameter_setter = self.pauser = self.admin
+
+    def separate_roles(self) -> None:
+        """Give the roles to three accounts of their own; the administrator keeps only its own."""
+        holders = {1: accounts[10], 2: accounts[11], 3: accounts[12]}
+        for role, holder in holders.items():
+            self.authority.grantRole(role, holder, 0, {"from": self.admin})
+            self.authority.revokeRole(role, self.admin, {"from": self.admin})
+        self.parameter_setter, self.pauser, self.arbitrator = holders.values()
 
     # ------------------------------------------------------------------------------------------------------ set-up
 
@@ -73,19 +86,7 @@ class Market:
     def settle_in(self) -> None:
         """Give everybody tokens, bond two providers and three verifiers, and let two customers deposit."""
         for person in self.people():
-            self.stake_token.mint(person, PLENTY, {"from": person})
-            self.payment_token.mint(person, PLENTY, {"from": person})
-            for spender in (
-                self.staking,
-                self.delegation,
-                self.verifiers,
-                self.gateways,
-                self.escrow,
-                self.court,
-            ):
-                self.stake_token.approve(spender, PLENTY, {"from": person})
-            for spender in (self.escrow, self.ledger):
-                self.payment_token.approve(spender, PLENTY, {"from": person})
+            self.furnish(person)
         self.register(self.small, CPU, 1)
         self.staking.stake(300 * STAKE, {"from": self.small})
         self.register(self.large, T4, 2)
@@ -98,6 +99,22 @@ class Market:
         self.escrow.setCap(50 * PAY, {"from": self.bob})
         self.escrow.fundSla(10 * PAY, {"from": self.stranger})
         self.ledger.fundIncentives(50 * PAY, {"from": self.stranger})
+
+    def furnish(self, person: Any) -> None:
+        """Give somebody plenty of both tokens, and every contract that takes any an allowance."""
+        self.stake_token.mint(person, PLENTY, {"from": person})
+        self.payment_token.mint(person, PLENTY, {"from": person})
+        for spender in (
+            self.staking,
+            self.delegation,
+            self.verifiers,
+            self.gateways,
+            self.escrow,
+            self.court,
+        ):
+            self.stake_token.approve(spender, PLENTY, {"from": person})
+        for spender in (self.escrow, self.ledger):
+            self.payment_token.approve(spender, PLENTY, {"from": person})
 
     def register(self, who: Any, hardware_class: int, units: int) -> Any:
         """Register a provider whose signer is derived from its address."""
@@ -118,7 +135,7 @@ class Market:
         chain._snapshot_id = self.beginning
         chain.revert()
         self.beginning = chain._snapshot_id
-        self.last_report = None
+        self.begin()
 
     # -------------------------------------------------------------------------------------------------------- time
 
@@ -324,7 +341,7 @@ class Market:
 
     def pause(self, seconds: int = 3600) -> None:
         """Pause the market; checks that it is."""
-        self.guardian.pause(seconds, {"from": self.admin})
+        self.guardian.pause(seconds, {"from": self.pauser})
         assert self.guardian.paused() and self.guardian.pausedUntil() == self.now() + seconds
 
     # -------------------------------------------------------------------------------------------------------- books

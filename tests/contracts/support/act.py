@@ -1,0 +1,28 @@
+"""A call that goes through, with what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from brownie import accounts
+
+
+@dataclass
+class Act:
+    """A function, its arguments at the moment of the call, whose call it is, and what has to happen just before.
+
+    `error` names the refusal where, at this point of the market's life, even the right caller can only have that.
+    """
+
+    function: Any
+    arguments: Callable[[], tuple[Any, ...]]
+    sender: Any
+    before: Callable[[], None] = lambda: None
+    error: str | None = None
+
+
+def itself(contract: Any) -> Any:
+    """Return a contract as an account that acts."""
+    return accounts.at(contract.address, force=True)
