@@ -12,7 +12,7 @@ from contracts import leaves
 from contracts.chain import Chain
 from contracts.court import Court
 from contracts.epochs import Epochs
-from contracts.errors import ReportIncomplete
+from contracts.errors import ContractRefused, ReportIncomplete
 from contracts.history import read_report
 from contracts.staking import Staking
 from contracts.types import Checkpoint, FeesAtRisk, Leaf
@@ -24,24 +24,31 @@ _BATCH = 16
 async def gather(chain: Chain, provider: str, at: Checkpoint) -> FeesAtRisk:
     """Return what to hand to `Staking.unbond`, read from the chain's events.
 
-    Empty where nothing need be shown: no report was submitted, the newest one has closed, or the provider registered
-    after it. Raises ReportIncomplete while the newest report's leaves are not all published.
+    Empty where the contract asks for nothing: no report was submitted, the newest one has closed, or the provider was
+    in no list while its epoch ran. Raises ReportIncomplete while the newest report's leaves are not all published.
     """
+    if await _asks_for_nothing(Staking(chain), provider, at):
+        return FeesAtRisk()
     epochs = Epochs(chain)
     newest = (await epochs.progress(at)).next_epoch - 1
-    record = await epochs.record(newest, at) if newest >= 0 else None
-    view = await Staking(chain).provider(provider, at)
-    settings = await Court(chain).settings(at)
-    window_s = settings.challenge_s + settings.arbitration_s
-    if record is None or view is None or view.registered_at >= record.submitted_at or _closed(record, window_s, at):
-        return FeesAtRisk()
     leaf, proof = await _shown(chain, newest, provider, at)
     risk = FeesAtRisk(newest=leaf, newest_proof=proof)
-    closed_epoch = await _newest_closed(epochs, newest, window_s, at)
+    settings = await Court(chain).settings(at)
+    closed_epoch = await _newest_closed(epochs, newest, settings.challenge_s + settings.arbitration_s, at)
     if closed_epoch is None:
         return risk
     leaf, proof = await _shown(chain, closed_epoch, provider, at)
     return replace(risk, closed_epoch=closed_epoch, closed=leaf, closed_proof=proof)
+
+
+async def _asks_for_nothing(staking: Staking, provider: str, at: Checkpoint) -> bool:
+    try:
+        await staking.locked_for(provider, FeesAtRisk(), at)
+    except ContractRefused as refused:
+        if refused.error_name == "WrongLeaf":
+            return False
+        raise
+    return True
 
 
 async def _newest_closed(epochs: Epochs, before: int, window_s: int, at: Checkpoint) -> int | None:

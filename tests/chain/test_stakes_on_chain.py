@@ -156,6 +156,17 @@ async def test_fees_at_risk_wait_for_the_leaves_of_the_newest_report(stage: Stag
     await stage.world.do(stage.deployer, stage.epochs.submit(report, stage.signatures(report)))
     with pytest.raises(ReportIncomplete, match="the report of epoch 0 is on the chain without all its leaves"):
         await fees_at_risk.gather(chain, stage.provider.address, await chain.head())
+    # whoever was in no list while the epoch ran has nothing to show, staked or not
+    newcomer = stage.world.devnet.accounts[9]
+    await stage.world.do(newcomer, stage.world.stake.mint(newcomer.address, 500 * UNIT))
+    await stage.world.do(newcomer, stage.world.stake.approve(stage.staking.address, 500 * UNIT))
+    signer = "0x" + "51" * 20
+    await stage.world.do(newcomer, stage.staking.register(signer, 0, 1, OFFER, "local", "http://127.0.0.1:9"))
+    for staked in (100, 200):
+        await stage.world.do(newcomer, stage.staking.stake(staked * UNIT))
+        risk = await fees_at_risk.gather(chain, newcomer.address, await chain.head())
+        assert risk == FeesAtRisk()
+        await stage.world.do(newcomer, stage.staking.unbond(UNIT, risk))
     stranger = await fees_at_risk.gather(chain, stage.customers[0].address, await chain.head())
     assert stranger == FeesAtRisk()
 
