@@ -26,6 +26,7 @@ from rewards.evidence import read_bundle
 from rewards.incentive import stake_cap
 from rewards.measurement import join_words
 from rewards.settlement import settle
+from rewards.testing import Network
 from rewards.types import EpochInputs, Settlement
 
 from .random_epochs import random_epoch
@@ -238,6 +239,33 @@ def test_sql_and_python_agree_to_the_unit_on_random_epochs_and_reach_every_corne
         for inputs, one in zip(epochs, settled, strict=True):
             reached.update(name for name, holds in CORNERS.items() if holds(inputs, one))
     assert {name: reached[name] for name in CORNERS if reached[name] < 5} == {}
+
+
+def _edges() -> EpochInputs:
+    """An epoch of a thousand slots: for every published edge a provider on it and one a slot below, each paid once."""
+    net = Network(providers=70, slots=1_000)
+    downs = [share + more for share in (5, 10, 20, 50, 100, 150, 700) for more in (0, 1)]
+    down = {name: range(count) for name, count in zip(net.provider_names, downs, strict=False)}
+    served = [
+        net.attempt(name, net.customer_names[0], 999, job=name[2:].encode()[:32], charge_atto=10**18)
+        for name in net.provider_names
+    ]
+    return net.inputs(attempts=served, probe_days=net.probe_days(0, down))
+
+
+def _storm(providers: int, gone: int) -> EpochInputs:
+    """An epoch in which so many of so many providers are down together for a quarter of it."""
+    net = Network(providers=providers, slots=40)
+    return net.inputs(probe_days=net.probe_days(0, {name: range(10) for name in net.provider_names[:gone]}))
+
+
+def test_sql_and_python_agree_at_every_published_edge(server: str) -> None:
+    epochs = [_edges(), _storm(10, 3), _storm(13, 4), _storm(20, 6), _storm(3, 1)]
+    settled = [settle(inputs) for inputs in epochs]
+    assert _differences(_by_sql(server, epochs), _by_settle(settled), ["edges", "3/10", "4/13", "6/20", "1/3"]) == []
+    uptimes = {leaf.uptime_ppm for leaf in settled[0].report.leaves}
+    assert {995_000, 994_000, 990_000, 950_000, 900_000, 899_000, 850_000, 300_000, 299_000} <= uptimes
+    assert [any(one.measured[0].void) for one in settled] == [False, False, True, False, True]
 
 
 def test_sql_settles_the_golden_epoch_as_committed(server: str) -> None:
