@@ -47,6 +47,12 @@ def test_refuses_what_lies_outside_its_bounds(market):
     assert found == ("ZeroAddress", "signer")
 
 
+def test_refuses_while_paused(market):
+    market.pause()
+    found = refused(market.staking.register, *arguments(market.bob), sender=market.fresh)
+    assert found == ("StillPaused", market.guardian.pausedUntil())
+
+
 def test_makes_the_caller_a_provider_without_work_until_it_has_staked(market):
     count = market.staking.providerCount()
     tx = market.staking.register(*arguments(market.bob, T4, 3), {"from": market.fresh})

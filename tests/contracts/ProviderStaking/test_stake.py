@@ -1,9 +1,12 @@
 """stake and stakeFor: bonding."""
 
 import pytest
+from brownie.test import given, strategy
+from hypothesis import HealthCheck, settings
 
-from tests.contracts.support.market import CPU, PLENTY, STAKE, T4
-from tests.contracts.support.refusals import deployment_refused, refused
+from tests.contracts.support.market import STAKE, T4
+from tests.contracts.support.refusals import refused
+from tests.contracts.support.stakes import unbond
 
 
 def test_refuses_nothing(market):
@@ -33,22 +36,11 @@ def test_refuses_more_than_was_approved(market):
     )
 
 
-def test_refuses_a_token_that_keeps_a_fee(market, built):
-    token = built.FeeToken.deploy({"from": market.admin})
-    staking = built.ProviderStaking.deploy(token, market.ledger, market.court, (120, 1), {"from": market.admin})
-    staking.register(market.fresh, CPU, 1, b"\x01" * 32, "local", "http://x", {"from": market.fresh})
-    token.mint(market.fresh, 1000, {"from": market.fresh})
-    token.approve(staking, 1000, {"from": market.fresh})
-    found = refused(staking.stake, 1000, sender=market.fresh)
-    assert found == ("InexactTransfer", token.address.lower(), 1000, 990)
-
-
-def test_refuses_to_be_deployed_so_that_a_provider_could_leave_before_its_slash(market, built):
-    settled = market.ledger.settlementSeconds()
-    found = deployment_refused(
-        built.ProviderStaking, market.stake_token, market.ledger, market.court, (settled - 1, 1), sender=market.admin
-    )
-    assert found == ("OutOfBounds", "unbondingSeconds", settled - 1, settled, 90 * 24 * 3600)
+def test_refuses_while_paused(market):
+    market.pause()
+    until = market.guardian.pausedUntil()
+    assert refused(market.staking.stake, 1, sender=market.small) == ("StillPaused", until)
+    assert refused(market.staking.stakeFor, market.small, 1, sender=market.stranger) == ("StillPaused", until)
 
 
 @pytest.mark.parametrize("by_another", [False, True])
@@ -84,15 +76,16 @@ def test_lists_and_activates_a_provider_exactly_when_its_requirement_is_reached(
     assert "ProviderListed" not in again.events and market.staking.providerCount() == count + 1
 
 
-def test_takes_stakes_beyond_sixty_four_bits_without_overflow(market):
-    market.stake_token.mint(market.small, 2**127, {"from": market.small})
-    market.stake_token.approve(market.staking, 2**128, {"from": market.small})
+@given(amount=strategy("uint256", min_value=1, max_value=2**128))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_takes_stakes_up_to_two_to_the_128_in_and_out_again(market, amount):
+    market.stake_token.mint(market.small, amount, {"from": market.small})
+    market.stake_token.approve(market.staking, amount, {"from": market.small})
     before = market.staking.provider(market.small)["stake"]
-    market.staking.stake(2**127, {"from": market.small})
-    assert market.staking.provider(market.small)["stake"] == before + 2**127
-    assert PLENTY < 2**127
-    market.staking.unbond(2**127, {"from": market.small})
+    market.staking.stake(amount, {"from": market.small})
+    assert market.staking.provider(market.small)["stake"] == before + amount
+    unbond(market, amount)
     market.wait(121)
-    assert market.staking.withdrawable(market.small) == 2**127
+    assert market.staking.withdrawable(market.small) == amount
     market.staking.withdraw({"from": market.small})
     assert market.staking.provider(market.small)["stake"] == before

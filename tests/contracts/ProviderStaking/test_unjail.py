@@ -23,3 +23,9 @@ def test_returns_to_active(market, as_court):
     tx = market.staking.unjail({"from": market.small})
     assert tx.events["Unjailed"]["provider"] == market.small
     assert market.staking.provider(market.small)["status"] == 1 and market.staking.isActive(market.small)
+
+
+def test_refuses_while_paused(market, as_court):
+    market.staking.slash(market.small, 0, True, False, {"from": as_court})
+    market.pause()
+    assert refused(market.staking.unjail, sender=market.small) == ("StillPaused", market.guardian.pausedUntil())

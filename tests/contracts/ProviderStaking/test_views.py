@@ -33,5 +33,15 @@ def test_shows_nothing_of_a_stranger(market):
 
 def test_tells_its_links_and_parameters(market):
     staking = market.staking
-    assert staking.stakeToken() == market.stake_token and staking.epochLedger() == market.ledger
-    assert staking.court() == market.court and staking.unbondingSeconds() == 120 and staking.baseStake() == 200 * STAKE
+    links = {
+        "stakeToken": market.stake_token,
+        "clock": market.clock,
+        "epochLedger": market.ledger,
+        "court": market.court,
+        "delegation": market.delegation,
+        "verifiers": market.verifiers,
+        "guardian": market.guardian,
+    }
+    assert {name: getattr(staking, name)() for name in links} == links
+    assert (staking.unbondingSeconds(), staking.baseStake()) == (120, 200 * STAKE)
+    assert (staking.noticeSeconds(), staking.maintenanceSeconds()) == (10, 600)

@@ -1,7 +1,10 @@
 """withdraw: what has matured is paid."""
 
+from brownie import accounts
+
 from tests.contracts.support.market import STAKE
 from tests.contracts.support.refusals import refused
+from tests.contracts.support.stakes import slash, unbond
 
 
 def test_refuses_when_nothing_ever_left(market):
@@ -10,7 +13,7 @@ def test_refuses_when_nothing_ever_left(market):
 
 
 def test_refuses_a_second_before_maturity_and_pays_at_it(market):
-    tx = market.staking.unbond(50 * STAKE, {"from": market.small})
+    tx = unbond(market, 50 * STAKE)
     release = tx.timestamp + market.staking.unbondingSeconds()
     market.wait_until(release - 1)
     assert refused(market.staking.withdraw, sender=market.small) == ("NothingToWithdraw", release)
@@ -19,9 +22,9 @@ def test_refuses_a_second_before_maturity_and_pays_at_it(market):
 
 
 def test_pays_exactly_what_matured_and_leaves_the_rest(market):
-    first = market.staking.unbond(50 * STAKE, {"from": market.small})
+    first = unbond(market, 50 * STAKE)
     market.wait(60)
-    market.staking.unbond(20 * STAKE, {"from": market.small})
+    unbond(market, 20 * STAKE)
     market.wait_until(first.timestamp + 120)
     balance, held = market.stake_token.balanceOf(market.small), market.stake_token.balanceOf(market.staking)
     assert market.staking.withdrawable(market.small) == 50 * STAKE
@@ -37,7 +40,7 @@ def test_pays_exactly_what_matured_and_leaves_the_rest(market):
 
 
 def test_pays_once(market):
-    market.staking.unbond(50 * STAKE, {"from": market.small})
+    unbond(market, 50 * STAKE)
     market.wait(121)
     market.staking.withdraw({"from": market.small})
     assert refused(market.staking.withdraw, sender=market.small) == ("NothingToWithdraw", 0)
@@ -45,10 +48,42 @@ def test_pays_once(market):
 
 def test_leaves_no_dust_behind_when_a_slashed_pool_empties(market, as_court):
     for _ in range(3):
-        market.staking.unbond(100 * STAKE, {"from": market.small})
-    market.staking.slash(market.small, 7, False, False, {"from": as_court})
+        unbond(market, 100 * STAKE)
+    slash(market, as_court, 7)
     market.wait(121)
     market.staking.withdraw({"from": market.small})
     assert market.staking.totalUnbonding() == 0
     assert market.staking.provider(market.small)["unbonding"] == 0
     assert market.staking.provider(market.small)["slashedTotal"] == 7
+
+
+def test_pays_in_every_status_and_while_paused(market, as_court):
+    for change in ({}, {"jail": True}, {"remove": True}):
+        slash(market, as_court, 0, **change)
+        unbond(market, 10 * STAKE)
+        market.wait(121)
+        balance = market.stake_token.balanceOf(market.small)
+        if not market.guardian.paused():
+            market.pause(7 * 24 * 3600)
+        assert market.staking.withdraw({"from": market.small}).return_value == 10 * STAKE
+        assert market.stake_token.balanceOf(market.small) == balance + 10 * STAKE
+
+
+def test_is_not_held_up_by_a_pool_that_a_slash_emptied(market, as_court):
+    unbond(market, 100 * STAKE)
+    market.wait(121)
+    unbond(market, 100 * STAKE)
+    slash(market, as_court, 10**40)
+    assert market.staking.withdraw({"from": market.small}).return_value == 100 * STAKE
+
+
+def test_tokens_that_were_sent_unasked_move_no_price_and_are_nobodys(market):
+    market.stake_token.transfer(market.staking, 10**24, {"from": market.stranger})
+    tx = unbond(market, 1)
+    assert tx.events["Unbonded"]["shares"] == 1
+    market.wait(121)
+    assert market.staking.withdraw({"from": market.small}).return_value == 1
+    books = market.staking.totalStake() + market.staking.totalUnbonding() + market.staking.totalMatured()
+    assert market.stake_token.balanceOf(market.staking) == books + 10**24
+    thief = accounts.at(market.staking.address, force=True)  # so that the fixture's sums are exact again
+    market.stake_token.transfer(market.stranger, 10**24, {"from": thief})
