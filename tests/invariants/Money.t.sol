@@ -6,9 +6,6 @@ import {Test} from "forge-std/Test.sol";
 import {Handler} from "./Handler.sol";
 
 /// @notice No token is lost, made or paid twice, whatever people do in whatever order.
-/// forge-config: default.invariant.runs = 64
-/// forge-config: default.invariant.depth = 64
-/// forge-config: default.invariant.fail-on-revert = true
 contract MoneyTest is Test {
     Handler internal handler;
     bytes4[] internal acts;
@@ -17,23 +14,38 @@ contract MoneyTest is Test {
         vm.warp(1_800_000_000);
         handler = new Handler();
         acts = [
-            Handler.stake.selector,
-            Handler.unbond.selector,
-            Handler.withdrawStake.selector,
-            Handler.deposit.selector,
-            Handler.setCap.selector,
-            Handler.requestWithdrawal.selector,
-            Handler.cancelWithdrawal.selector,
-            Handler.withdraw.selector,
-            Handler.withdrawCompensation.selector,
-            Handler.giveToFunds.selector,
-            Handler.submitReport.selector,
-            Handler.activateReport.selector,
-            Handler.claim.selector,
-            Handler.claimOwed.selector,
-            Handler.slash.selector,
-            Handler.joinAndLeave.selector,
-            Handler.passTime.selector
+            handler.stake.selector,
+            handler.unbond.selector,
+            handler.rebond.selector,
+            handler.withdrawStake.selector,
+            handler.declareMaintenance.selector,
+            handler.delegate.selector,
+            handler.undelegate.selector,
+            handler.withdrawDelegation.selector,
+            handler.setCommission.selector,
+            handler.deposit.selector,
+            handler.setCap.selector,
+            handler.useSession.selector,
+            handler.requestWithdrawal.selector,
+            handler.cancelWithdrawal.selector,
+            handler.withdraw.selector,
+            handler.giveToFunds.selector,
+            handler.submitReport.selector,
+            handler.activateReport.selector,
+            handler.abandonReport.selector,
+            handler.claim.selector,
+            handler.claimOwed.selector,
+            handler.claimRewards.selector,
+            handler.slash.selector,
+            handler.withdrawCompensation.selector,
+            handler.contestSlash.selector,
+            handler.challengeReport.selector,
+            handler.challengeSlash.selector,
+            handler.proveProbeDays.selector,
+            handler.proveReceipts.selector,
+            handler.joinAndLeave.selector,
+            handler.pause.selector,
+            handler.passTime.selector
         ];
         targetContract(address(handler));
         targetSelector(FuzzSelector({addr: address(handler), selectors: acts}));
@@ -43,6 +55,7 @@ contract MoneyTest is Test {
     function invariant_money_is_neither_lost_nor_made() public view {
         handler.checkTokensAreWhatTheBooksSay();
         handler.checkProvidersAddUp();
+        handler.checkDelegatorsAddUp();
         handler.checkCustomersAddUp();
         handler.checkClaimsAreFunded();
         assertFalse(handler.paidTwice(), "no path pays twice");
