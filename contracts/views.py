@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.types import CustomerRecord, ProviderRecord, SlashStage, Timing, Totals
+from contracts.types import ProviderRecord, SlashStage, Timing, Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,10 @@ class DelegationTotals:
 
 @dataclass(frozen=True, slots=True)
 class CustomerView:
-    """Everything `JobEscrow` holds of a customer; `compensation` is in stake-token units."""
+    """Everything `JobEscrow` holds of a customer; `compensation` is in stake-token units.
+
+    `cap_next` is the nearest change that waits; another may wait behind it, so ask `Escrow.cap_for` for a later epoch.
+    """
 
     customer: str
     balance: int
@@ -124,11 +127,6 @@ class CustomerView:
     cap_next: int
     cap_next_from: int
     compensation: int
-
-    def record(self, epoch: int) -> CustomerRecord:
-        """Return the part that settlement reads, with the cap in force for `epoch`: a running or coming one."""
-        lowered = self.cap_next_from != 0 and epoch >= self.cap_next_from
-        return CustomerRecord(self.customer, self.balance, self.thawing, self.cap_next if lowered else self.cap)
 
 
 @dataclass(frozen=True, slots=True)

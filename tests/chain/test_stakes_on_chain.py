@@ -66,7 +66,6 @@ async def test_actors_are_read_as_they_registered(stage: Stage, chain: Chain) ->
         CustomerRecord(first, 5_000, 0, 2_000),
         CustomerRecord(second, 5_000, 0, 2_000),
     )
-    assert [one.record(0) for one in await stage.escrow.customers(at)] == list(await stage.escrow.records(0, at))
     assert await stage.operators.members(at) == tuple(
         OperatorRecord(one.address, f"http://127.0.0.1:{number + 2}", 5_000 * UNIT, True)
         for number, one in enumerate(stage.verifiers)
@@ -76,13 +75,19 @@ async def test_actors_are_read_as_they_registered(stage: Stage, chain: Chain) ->
     assert not await stage.operators.was_member(owner, 0, at.time + 1, at)
 
 
-async def test_a_lowered_cap_holds_from_the_epoch_after_the_next_in_both_readings(stage: Stage, chain: Chain) -> None:
-    await stage.world.do(stage.customers[0], stage.escrow.set_cap(5))
+async def test_lowered_caps_hold_from_the_epoch_after_the_next_on_each(stage: Stage, chain: Chain) -> None:
+    customer, other = stage.customers
+    stage.world.control.pass_time(61)
+    await stage.world.do(customer, stage.escrow.set_cap(50))
+    view = await stage.escrow.customer(customer.address, await chain.head())
+    assert (view.cap, view.cap_next, view.cap_next_from) == (2_000, 50, 2)
+    await stage.end_epoch(0)
+    await stage.world.do(customer, stage.escrow.set_cap(3))
     at = await chain.head()
-    for epoch in (0, 1, 2, 7):
-        read = await stage.escrow.records(epoch, at)
-        assert read[0].cap == (2_000 if epoch < 2 else 5)
-        assert tuple(one.record(epoch) for one in await stage.escrow.customers(at)) == read
+    for epoch, cap in ((0, 2_000), (1, 2_000), (2, 50), (3, 3), (7, 3)):
+        assert [one.cap for one in await stage.escrow.records(epoch, at)] == [cap, 2_000]
+        assert await stage.escrow.cap_for(customer.address, epoch, at) == cap
+    assert (await stage.escrow.customer(other.address, at)).cap_next_from == 0
 
 
 async def test_a_session_key_acts_for_its_customer_until_it_is_taken_back(stage: Stage, chain: Chain) -> None:
