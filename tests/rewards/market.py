@@ -9,6 +9,8 @@ from typing import Any
 
 from contracts.calls import Call
 from contracts.chain import Chain
+from contracts.clock import Clock
+from contracts.delegation import Delegation
 from contracts.devnet import Devnet
 from contracts.epochs import Epochs
 from contracts.escrow import Escrow
@@ -30,17 +32,23 @@ from rewards.types import Attempt, EpochInputs, EpochState, Settlement
 
 SLOTS = 60
 BOND = 5_000 * 10**18
+BEHIND = 600 * 10**18
+COMMISSION_PPM = 100_000
 DEPOSIT = 10**9
 
 
 class Market:
-    """Four providers, two customers, three verifiers and a gateway, with the keys of `rewards.testing.Network`."""
+    """Four providers, two customers, three verifiers and a gateway, with the keys of `rewards.testing.Network`.
+
+    The third provider rests in the seconds 20 to 40 of epoch 1, the fourth is backed by the first customer.
+    """
 
     def __init__(self, devnet: Devnet, chain: Chain, folder: Path) -> None:
         self.devnet, self.chain = devnet, chain
         self.control = AnvilControl(devnet)
         self.store = FolderStore(folder / "evidence")
         self.epochs, self.escrow, self.staking = Epochs(chain), Escrow(chain), Staking(chain)
+        self.clock, self.delegation = Clock(chain), Delegation(chain)
         self.verifiers, self.gateways = Operators(chain, "Verifiers"), Operators(chain, "Gateways")
         self.stake_token, self.payment_token = Token(chain, "StakeToken"), Token(chain, "PaymentToken")
         self.opening: EpochState = GENESIS
@@ -91,7 +99,13 @@ class Market:
                 self.send(key.address, operators.join(f"http://127.0.0.1/{key.address}"))
         self._fund(deployer, self.payment_token, "EpochLedger", 10**9)
         self.send(deployer, self.epochs.fund_incentives(10**9))
-        self.send(deployer, self.epochs.open(genesis))
+        self.send(deployer, self.clock.open(genesis))
+        resting, backed, behind = net.provider_names[2], net.provider_names[3], net.customer_names[0]
+        rest = net.window(1, 20, 40)
+        self.send(resting, self.staking.declare_maintenance(rest.starts_at, rest.ends_at))
+        self._fund(behind, self.stake_token, "Delegation", BEHIND)
+        self.send(behind, self.delegation.delegate(backed, BEHIND))
+        self.send(backed, self.delegation.set_commission(COMMISSION_PPM))
         for epoch in range(3):
             for reveal in net.seeds(epoch):
                 self.send(reveal.verifier, self.verifiers.commit_seed(epoch, keccak(reveal.seed)))
@@ -122,14 +136,24 @@ class Market:
             commitments=view.commitments,
         )
 
-    def publish(self, inputs: EpochInputs, report: Report) -> Report:
-        """Write the evidence, let a quorum sign whatever the report says, and submit it."""
+    def publish(self, inputs: EpochInputs, report: Report, *, whole: bool = True) -> Report:
+        """Write the evidence, let a quorum sign whatever the report says, submit it, and complete it if `whole`."""
         report = write_bundle(self.store, inputs, report)
         digest = report_digest(report, self.chain.deployment.domain()).digest(self.net.separator)
         signatures = [key.sign(digest) for key in self.net.verifier_keys[:2]]
-        self.send(self.devnet.accounts[0].address, self.epochs.submit(report, signatures))
+        sender = self.devnet.accounts[0].address
+        calls = self.epochs.submission(report, signatures) if whole else (self.epochs.submit(report, signatures),)
+        for call in calls:
+            self.send(sender, call)
         self.control.mine(3)
         return report
+
+    async def activate(self, report: Report) -> None:
+        """Let the activation delay pass, activate a report, and push what it moves."""
+        self.control.pass_time(5)
+        for call in self.epochs.activation(report):
+            self.send(self.devnet.accounts[0].address, call)
+        self.control.mine(3)
 
     async def run_epoch(
         self, epoch: int, count: int = 20, down: Mapping[str, Iterable[int]] | None = None

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from contracts.chain import Chain, Finality
+from contracts.challenges import Challenges
 from contracts.devnet import Devnet
 from contracts.errors import ReportMissing
-from contracts.leaves import report_digest
+from contracts.leaves import movements, report_digest
 from contracts.testing import deploy
 from contracts.types import Totals
 from rewards.blobs import FolderStore
@@ -21,7 +22,7 @@ from rewards.evidence import read_bundle, read_manifest, write_bundle
 from rewards.replay import recompute, replay
 from rewards.settlement import settle
 
-from .market import Market
+from .market import COMMISSION_PPM, Market
 
 pytestmark = pytest.mark.chain
 
@@ -53,23 +54,88 @@ def _noting(steps: dict[str, int]) -> Callable[[str, int, int], None]:
     return note
 
 
-async def test_two_epochs_on_a_real_chain_replay_equal(market: Market) -> None:
-    dead = market.net.provider_names[0]
-    first = await market.run_epoch(0, down={dead: range(10, 60)})
-    second = await market.run_epoch(1)
-    for epoch, settled in enumerate((first, second)):
+async def test_epochs_on_a_real_chain_replay_equal_before_and_after_they_are_in_force(market: Market) -> None:
+    net = market.net
+    dead, other, resting, backed = net.provider_names
+    runs = ({dead: range(10, 60)}, {resting: range(20, 40), other: range(1)}, {})
+    settled = []
+    for epoch, down in enumerate(runs):
+        settled.append(await market.run_epoch(epoch, down=down))
         steps: dict[str, int] = {}
         result = await replay(epoch, market.chain, market.store, _noting(steps))
         assert result.difference is None and result.equal
-        assert result.report == settled.report and result.settlement is not None
-        assert result.settlement.report == settled.report and result.attempts == 20
+        assert result.report == settled[-1].report and result.settlement is not None
+        assert result.settlement.report == settled[-1].report and result.attempts == 20
         assert list(steps) == [
             "reading the report", "reading the evidence", "reading the chain at the checkpoint",
             "checking signatures", "settling",
         ]  # fmt: skip
-    assert first.report.leaves[0].slash_level == 4 and first.report.totals.credits > 0
-    domain = market.chain.deployment.domain()
-    assert second.report.previous == report_digest(first.report, domain).struct_hash()
+        await market.activate(settled[-1].report)
+        assert (await replay(epoch, market.chain, market.store)).equal
+    first, second, third = (one.report for one in settled)
+    assert first.leaves[0].slash_level == 4 and first.totals.credits > 0
+    assert [harm.provider for harm in first.harms] == [dead]
+    # Twenty slots of maintenance were declared on the chain, so being away in them is no failure.
+    assert second.leaves[2].uptime_ppm == 10**6 and settled[1].measured[2].duty[0].bit_count() == 40
+    assert second.previous == report_digest(first, market.chain.deployment.domain()).struct_hash()
+    for one, commission in ((first, 0), (second, 0), (third, COMMISSION_PPM)):
+        before = next((r.leaves[3].cumulative_incentive for r in (second, first) if r.epoch == one.epoch - 1), 0)
+        (pool,) = one.pools
+        whole = pool.amount + one.leaves[3].cumulative_incentive - before
+        assert (pool.provider, pool.amount) == (backed, whole * 600 * (10**6 - commission) // (800 * 10**6))
+
+
+async def test_what_the_chain_computes_from_a_measured_leaf_is_what_the_report_says(market: Market) -> None:
+    settled = await market.run_epoch(0, down={market.net.provider_names[0]: range(10, 60)})
+    challenges = Challenges(market.chain)
+    at = await market.chain.checkpoint()
+    for leaf, measured in zip(settled.report.leaves, settled.measured, strict=True):
+        computed = await challenges.compute(measured, at)
+        assert computed == (leaf.uptime_ppm, leaf.ttft_p95_bucket, leaf.measured)
+
+
+async def test_a_report_that_is_not_complete_replays_and_settles_nothing_after_it(market: Market) -> None:
+    at = await market.end_of(0)
+    inputs = await market.inputs(0, market.net.attempts(0, 20, most_atto=10**17), {}, at)
+    settled = settle(inputs)
+    assert settled.report.charges
+    report = market.publish(inputs, settled.report, whole=False)
+    assert (await replay(0, market.chain, market.store)).equal
+    at = await market.end_of(1)
+    with pytest.raises(CheckpointRefused, match="the report of epoch 0 lacks leaves or charges"):
+        await collect(market.chain, 1, at)
+    sender = market.devnet.accounts[0].address
+    progress = await market.epochs.report_progress(0, at)
+    for call in market.epochs.completion(report, progress):
+        market.send(sender, call)
+    market.control.mine(3)
+    assert (await collect(market.chain, 1, await market.chain.checkpoint())).opening_state == report.state
+
+
+async def test_an_epoch_is_settled_anew_only_when_charges_of_its_cancelled_report_are_back(market: Market) -> None:
+    at = await market.end_of(0)
+    inputs = await market.inputs(0, market.net.attempts(0, 20, most_atto=10**17), {}, at)
+    report = market.publish(inputs, settle(inputs).report, whole=False)
+    sender, domain = market.devnet.accounts[0].address, market.chain.deployment.domain()
+    progress = await market.epochs.report_progress(0, await market.chain.checkpoint())
+    charging = market.epochs.completion(report, progress)[-1]
+    assert "takeCharges" in str(charging)
+    market.send(sender, charging)
+    market.control.pass_time(10)
+    market.send(sender, market.epochs.cancel(0))
+    market.control.mine(3)
+    cancelled = await market.chain.checkpoint()
+    with pytest.raises(CheckpointRefused, match=f"charges of {report.totals.charged} units of a cancelled report"):
+        await collect(market.chain, 0, cancelled)
+    with pytest.raises(ReportMissing):
+        await replay(0, market.chain, market.store)
+    digest = report_digest(report, domain).digest(domain.separator())
+    for call in market.epochs.refunds(digest, movements(report), report.charges):
+        market.send(sender, call)
+    market.control.mine(3)
+    again = await market.run_epoch(0)
+    assert again.report.charges == report.charges and again.report.checkpoint_block > cancelled.number
+    assert (await replay(0, market.chain, market.store)).equal
 
 
 async def test_a_flipped_byte_and_a_lost_blob_are_named(market: Market) -> None:
