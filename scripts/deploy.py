@@ -295,6 +295,7 @@ def _holders(contract: Any, first_block: int, role_field: str) -> set[tuple[Any,
 def deploy(parameters: Path, out: Path | None, dry_run: bool, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Deploy on the connected network and return the deployment record; with `dry_run` only say what would be done."""
     from brownie import accounts, project, web3
+    from brownie.exceptions import VirtualMachineError
 
     p = read_parameters(parameters)
     chain_id = web3.eth.chain_id
@@ -317,7 +318,7 @@ def deploy(parameters: Path, out: Path | None, dry_run: bool, say: Callable[[str
             continue
         try:
             deployed[name] = deployer.deploy(built[contract], *arguments, silent=True)
-        except ValueError as error:  # what brownie makes of every refusal
+        except (ValueError, VirtualMachineError) as error:  # refused when estimated, or when mined
             raise DeploymentError(f"{name} refused its parameters: {error}") from error
         if deployed[name].address != at[name]:
             raise DeploymentError(

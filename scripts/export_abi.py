@@ -64,7 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 and name the files that differ")
     check: bool = parser.parse_args().check
-    command = [ROOT / "scripts" / "forge", "build", "--skip", "test"]
+    command = [ROOT / "scripts" / "forge", "build", "contracts"]
     build = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if build.returncode != 0:
         print(build.stdout + build.stderr, file=sys.stderr)
