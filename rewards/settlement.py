@@ -233,6 +233,7 @@ def _penalties(inputs: EpochInputs, measured: dict[str, Measured]) -> dict[str, 
 
 
 def _harmed(provider: str, work: Work, unit: int) -> Harmed:
+    """Weigh who paid a provider by what it paid, rounded up to units, so that nobody weighs nothing: 1.2 units → 2."""
     customers = tuple(sorted(work.paid_by))
     return Harmed(provider, customers, tuple(-(-work.paid_by[one] // unit) for one in customers))
 
