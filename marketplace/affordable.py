@@ -1,7 +1,8 @@
 """Leave out work that a customer's escrow or cap does not cover: one debt must not hold up everybody's epoch.
 
-The gateway holds no more than both allow, so this is for what it could not know: a cap that was lowered while work was
-under way. The customer stays in debt for it in the gateway's ledger, where it lessens what can be spent.
+The gateway holds no more than both allow, and a lowered cap counts from the epoch after the next, so that it knows of
+it in time. So this is for what should not happen: epochs shorter than the longest answer, a settlement that is late by
+more than the thaw. The customer stays in debt for it in the gateway's ledger, where it lessens what can be spent.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marketplace.cli.chain import FINALITY_DEFAULT, RPC_DEFAULT, DeploymentOption, FinalityOption, RpcOption, open_chain
-from marketplace.cli.output import ExitCode, JsonFlag, note, print_facts, print_json, print_line, print_table, whole
+from marketplace.cli.output import ExitCode, JsonFlag, note, print_facts, print_json, print_line
 
 if TYPE_CHECKING:
     from rewards.replay import ReplayResult
@@ -36,7 +36,7 @@ def history(
     finality: FinalityOption = FINALITY_DEFAULT,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show every epoch report, claim, credit and slash, read from the chain's events."""
+    """Show every report, claim, credit, slash, challenge and refund, read from the chain's events."""
     asyncio.run(_history(rpc, deployment, finality, as_json))
 
 
@@ -59,6 +59,7 @@ def replay(
 async def _history(rpc: str, deployment: Path | None, finality: str, as_json: bool) -> None:
     from contracts.history import read_history
     from contracts.tokens import Token
+    from marketplace.cli.history import print_history
 
     async with open_chain(rpc, deployment, finality) as chain:
         at = await chain.checkpoint()
@@ -68,64 +69,7 @@ async def _history(rpc: str, deployment: Path | None, finality: str, as_json: bo
     if as_json:
         print_json(found)
         return
-    reports = [published.report for published in found.reports]
-    print_table(
-        f"Epoch reports up to block {at.number}",
-        ("epoch", "providers", "charged", "to providers", "verifiers", "treasury", "SLA fund", "credits", "incentive"),
-        [
-            (
-                report.epoch,
-                len(report.leaves),
-                *(
-                    whole(amount, pay)
-                    for amount in (
-                        report.totals.charged,
-                        report.totals.provider_fees,
-                        report.totals.verifier_fees,
-                        report.totals.treasury,
-                        report.totals.sla_fund_in,
-                        report.totals.credits,
-                        report.totals.incentive,
-                    )
-                ),
-            )
-            for report in reports
-        ],
-        numbers=("charged", "to providers", "verifiers", "treasury", "SLA fund", "credits", "incentive"),
-    )
-    print_table(
-        "Claims of providers",
-        ("provider", "epoch", "fees", "incentive"),
-        [(c.provider, c.epoch, whole(c.fees, pay), whole(c.incentive, pay)) for c in found.claims],
-        numbers=("fees", "incentive"),
-    )
-    print_table(
-        "Claims of verifiers and treasury",
-        ("payee", "amount"),
-        [(c.payee, whole(c.amount, pay)) for c in found.owed_claims],
-        numbers=("amount",),
-    )
-    print_table(
-        "Service-level credits",
-        ("customer", "provider", "amount"),
-        [(c.customer, c.provider, whole(c.amount, pay)) for c in found.credits],
-        numbers=("amount",),
-    )
-    print_table(
-        "Slashes executed",
-        ("provider", "taken", "to the harmed", "to the SLA fund", "burned"),
-        [
-            (s.provider, *(whole(amount, stake) for amount in (s.taken, s.to_harmed, s.to_sla_fund, s.burned)))
-            for s in found.slashes
-        ],
-        numbers=("taken", "to the harmed", "to the SLA fund", "burned"),
-    )
-    print_table(
-        "Compensation from slashes",
-        ("customer", "amount"),
-        [(c.customer, whole(c.amount, stake)) for c in found.compensations],
-        numbers=("amount",),
-    )
+    print_history(found, at.number, pay, stake)
 
 
 async def _replay(

@@ -51,6 +51,9 @@ async def propose(party: Party, epoch: int, provider: str, manner: Manner) -> No
         leaf = report.leaves[index]
         if leaf.slash_level < 2:
             fail(f"the report calls for no slash of {name}: level {leaf.slash_level}", "levels 2 and above are slashed")
+        known_id = await court.slash_of(name, epoch, head)
+        if known_id:
+            fail(f"the slash of {name} from epoch {epoch} was proposed: number {known_id}", "")
         hashes = leaf_hashes(chain.chain_id, chain.deployment.address("EpochLedger"), report)
         call = court.propose(epoch, leaf, proof(hashes, index))
         known = await Staking(chain).provider(name, head)

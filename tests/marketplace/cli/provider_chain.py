@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from contracts.calls import Call
+from contracts.clock import Clock
 from contracts.deployment import Deployment
 from contracts.devnet import Devnet
-from contracts.epochs import Epochs
 from contracts.operators import Operators
 from contracts.signing import Signer
 from contracts.testing import deploy
@@ -57,7 +57,7 @@ def open_market(folder: Path, gateway_endpoint: str = "http://127.0.0.1:1") -> M
         deployment.write(path)
         market = Market(devnet, deployment, devnet.accounts[7], path)
         admin = devnet.accounts[0].address
-        market.send(admin, Epochs(deployment).open(int(time.time()) + 1))
+        market.send(admin, Clock(deployment).open(int(time.time()) + 1))
         market.give_stake(market.gateway.address, 5000)
         gateways = Operators(deployment, "Gateways")
         token = Token(deployment, "StakeToken")
@@ -148,3 +148,36 @@ class Provider:
         line = process.stdout.readline()
         assert line, (self.folder / "serve.log").read_text()
         return process, json.loads(line)
+
+
+@dataclass
+class Terminal:
+    """Somebody with a keystore and the environment of this market, without a provider file."""
+
+    folder: Path
+    market: Market
+    signer: Signer
+
+    @property
+    def keystore(self) -> Path:
+        return self.folder / f"{self.signer.address}.json"
+
+    def run(self, capsys: Any, monkeypatch: Any, *arguments: str, code: int = 0) -> Any:
+        """Run `bonded …` in this process, check its exit code and return its JSON."""
+        from contracts import keystore
+
+        if not self.keystore.exists():
+            keystore.import_key(self.keystore, self.signer.secret(), PASSWORD, light=True)
+        for name, value in {
+            "BONDED_KEYSTORE": str(self.keystore),
+            "BONDED_PASSWORD": PASSWORD,
+            "BONDED_RPC_URLS": self.market.devnet.url,
+            "BONDED_DEPLOYMENT": str(self.market.path),
+            "BONDED_FINALITY": "0",
+        }.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        found = cli.run([*arguments, "--json"])
+        told = capsys.readouterr()
+        assert found == code, told.out + told.err
+        return json.loads(told.out)

@@ -66,18 +66,36 @@ def settle(market: Market, report: Report) -> None:
     digest = report_digest(report, domain).digest(domain.separator())
     signers = sorted((market.devnet.accounts[number] for number in VERIFIERS[:2]), key=lambda one: one.address)
     admin = market.devnet.accounts[0].address
-    market.send(admin, epochs.submit(report, [signer.sign(digest) for signer in signers]))
+    for call in epochs.submission(report, [signer.sign(digest) for signer in signers]):
+        market.send(admin, call)
     control.pass_time(5)
-    market.send(admin, epochs.activate(report.epoch, report.credits, report.payees))
+    for call in epochs.activation(report):
+        market.send(admin, call)
 
 
-def report_of(market: Market, provider: Provider, epoch: int, previous: bytes, cumulative: int) -> Report:
-    """Return a report in which the customer pays one token, 0.84 of it to the provider and 0.1 back."""
+def report_of(
+    market: Market, provider: Provider, epoch: int, previous: bytes, cumulative: int, level: int = 0
+) -> Report:
+    """Return a report in which the customer pays one token, 0.84 of it to the provider and 0.1 back.
+
+    With a slash level of 4 the provider was down for more than half of the epoch.
+    """
     customer, verifier = market.devnet.accounts[CUSTOMER].address, market.devnet.accounts[VERIFIERS[0]].address
     others = sorted([provider.owner.address, market.devnet.accounts[8].address, market.devnet.accounts[6].address])
     leaves = tuple(
         Leaf(
-            one, cumulative if one == provider.owner.address else 0, 0, 985_000, 3, 10**6, 10**6, 912_345, 1, 0, ZERO32
+            provider=one,
+            cumulative_fees=cumulative if one == provider.owner.address else 0,
+            cumulative_incentive=0,
+            uptime_ppm=400_000 if level and one == provider.owner.address else 985_000,
+            success_ppm=10**6,
+            verification_ppm=10**6,
+            score_ppm=912_345,
+            ttft_p95_bucket=3,
+            strikes=1,
+            standing=1,
+            slash_level=level if one == provider.owner.address else 0,
+            measured=True,
         )
         for one in others
     )
@@ -90,11 +108,14 @@ def report_of(market: Market, provider: Provider, epoch: int, previous: bytes, c
         rules=b"\x03" * 32,
         checkpoint_block=int(block["number"], 16),
         checkpoint_hash=bytes.fromhex(block["hash"][2:]),
-        totals=Totals(1_000_000, 840_000, 20_000, 20_000, 20_000, 100_000, 0, 0),
+        totals=Totals(1_000_000, 840_000, 20_000, 20_000, 20_000, 100_000, 0, 0, 0),
         leaves=leaves,
+        measurements=b"\x04" * 32,
         charges=(Charge(customer, 1_000_000),),
         credits=(Credit(customer, provider.owner.address, 100_000),),
+        pools=(),
         payees=(Payee(verifier, 20_000),),
+        harms=(),
     )
 
 
@@ -111,6 +132,7 @@ def test_earnings_are_shown_by_epoch_and_claimed_once_with_a_proof_from_events(p
         "0.9123",
         1,
     )
+    assert (state["standing"], state["slashes"], state["delegated"], state["commission"]) == ("half", [], "0", "0 %")
     dry = bonded("claim", "--dry-run")
     assert dry["fees"] == "0.84" and dry["steps"][0]["gas"] > 0
     assert bonded("status")["payment_balance"] == "0"
@@ -141,3 +163,17 @@ def test_the_tables_for_people_say_the_same(provider, bonded, market, capsys):
         assert cli.run(["provider", *command]) == 0
     told = capsys.readouterr().out
     assert "0.84" in told and "98.50 %" in told and "smollm2-135m-instruct" in told
+
+
+def test_ten_times_the_fees_of_an_open_report_stay_locked_and_the_rest_can_leave(provider, bonded, market):
+    gather(market)
+    settle(market, report_of(market, provider, 0, ZERO32, 840_000))
+    error = bonded("unbond", "191.7", "--yes", code=1)["error"]
+    assert "8.4 of the stake answer for fees" in error["message"] and "8.3 would be left" in error["message"]
+    assert "unbond at most 191.6" in error["mend"]
+    told = bonded("unbond", "191.6", "--yes")
+    assert told["locked for fees at risk"] == "8.4"
+    assert bonded("status")["stake"] == "8.4"
+    AnvilControl(market.devnet).pass_time(60)
+    bonded("unbond", "8.4", "--yes")
+    assert bonded("status")["stake"] == "0", "the report's challenge window is over"

@@ -85,6 +85,8 @@ class FakeChain:
     def __init__(self) -> None:
         self.records: dict[str, ProviderRecord] = {}
         self.scores: dict[str, int] = {}
+        self.standings: dict[str, int] = {}
+        self.paused_until = 0
         self.down = False
         self.reads = 0
 
@@ -101,6 +103,8 @@ class FakeChain:
             registered_at=0,
             stake=200,
             required_stake=200,
+            delegated=0,
+            commission_ppm=0,
         )
         self.records[provider.owner] = replace(record, **changes)
 
@@ -108,7 +112,16 @@ class FakeChain:
         self.reads += 1
         if self.down:
             raise ChainUnavailable((("http://127.0.0.1:1", "refused"),))
-        return Reading(Checkpoint(1, bytes(32), 0), tuple(self.records.values()), self.scores, 10**6, 18, 0)
+        return Reading(
+            Checkpoint(1, bytes(32), 0),
+            tuple(self.records.values()),
+            self.scores,
+            10**6,
+            18,
+            0,
+            self.standings,
+            self.paused_until,
+        )
 
 
 class Town:
@@ -135,7 +148,7 @@ class Town:
             metrics=Metrics(),
             patience=patience,
         )
-        self.inference = Inference(self.desk, bounds)
+        self.inference = Inference(self.desk, bounds, self.directory.paused_until)
         self.app = GatewayApp(self.desk, self.directory, self.inference)
         self.server = HttpServer(self.app, "127.0.0.1", 0)
         self._clients: list[openai.AsyncOpenAI] = []

@@ -213,3 +213,18 @@ def test_the_digest_is_over_the_bytes_as_served() -> None:
     pretty = json.dumps(GOOD, indent=1).encode()
     assert hashlib.sha256(pretty).digest() != hashlib.sha256(canonical_json(GOOD)).digest()
     assert read_offer(pretty, GOOD["provider"]) == read_offer(canonical_json(GOOD), GOOD["provider"])
+
+
+@pytest.mark.parametrize(("standing", "weight_ppm"), [(0, 1_000_000), (1, 500_000), (2, 250_000)])
+async def test_standing_in_the_last_report_weighs_the_traffic(town, standing: int, weight_ppm: int) -> None:
+    provider = await town.add()
+    town.chain.standings = {provider.owner: standing}
+    await town.directory.refresh()
+    assert town.market.lane(provider.owner, MODEL).offer.weight_ppm == weight_ppm
+    assert town.directory.snapshot()[0]["standing"] == standing
+    await serve(town)
+
+
+async def test_a_provider_without_a_report_has_its_whole_weight(town) -> None:
+    provider = await town.add()
+    assert town.market.lane(provider.owner, MODEL).offer.weight_ppm == 1_000_000

@@ -20,9 +20,9 @@ from sqlalchemy import text
 
 from contracts.calls import Call
 from contracts.chain import Chain, Finality
+from contracts.clock import Clock
 from contracts.deployment import Deployment
 from contracts.devnet import Devnet
-from contracts.epochs import Epochs
 from contracts.escrow import Escrow
 from contracts.file_outbox import FileOutbox
 from contracts.signing import Signer
@@ -94,7 +94,7 @@ async def stage(devnet: Devnet, tmp_path: Path, data_folder: Path) -> AsyncItera
     chain = await Chain.connect([devnet.url], deployment, finality=Finality.depth(0))
     stake, pay = Token(chain, "StakeToken"), Token(chain, "PaymentToken")
     staking, escrow = Staking(chain), Escrow(chain)
-    await send(chain, tmp_path, devnet.accounts[0], [Epochs(chain).open(await chain.time() + 5)])
+    await send(chain, tmp_path, devnet.accounts[0], [Clock(chain).open(await chain.time() + 5)])
     digest = hashlib.sha256(provider.offer()).digest()
     await send(
         chain,
@@ -120,7 +120,7 @@ async def stage(devnet: Devnet, tmp_path: Path, data_folder: Path) -> AsyncItera
     )
     database = await Database.open("", data_folder)
     await Indexer(database, chain, 10**12).follow()
-    accounts = Accounts(database, None, await Epochs(chain).timing(await chain.head()), 10**12, lambda: 0)  # type: ignore[arg-type]
+    accounts = Accounts(database, None, await Clock(chain).timing(await chain.head()), 10**12, lambda: 0)  # type: ignore[arg-type]
     _, key = await accounts.create_key(customer.address, "test")
     await chain.close()
     port = free_port()

@@ -128,6 +128,7 @@ class Market:
         await self.do(self.deployer, pay.mint(self.deployer.address, 10**9))
         await self.do(self.deployer, pay.approve(epochs.address, 10**8))
         await self.do(self.deployer, epochs.fund_incentives(10**8))
+        await self.do(self.deployer, stake.mint(self.settler_key.address, 5_000 * WHOLE))
         await self._bond(self.gateway, "Gateways", "http://127.0.0.1:1")
         for key in self.verifier_keys:
             verifier = Verifier(
@@ -144,8 +145,8 @@ class Market:
             self.servers.append(server)
             await self._bond(key, "Verifiers", f"http://127.0.0.1:{server.port}")
         genesis = (await self.chain.head()).time + self.lead_s
-        await self.do(self.deployer, epochs.open(genesis))
-        self.timing = await epochs.timing(await self.chain.head())
+        await self.do(self.deployer, epochs.clock.open(genesis))
+        self.timing = await epochs.clock.timing(await self.chain.head())
         for verifier in self.verifiers:
             verifier.surroundings = _Chain(self.timing, self.chain.deployment.domain().separator())  # type: ignore[assignment]
 
@@ -277,7 +278,7 @@ async def market(
 ) -> AsyncIterator[Market]:
     """Build a market whose clock starts `lead_s` after it is opened; its servers are stopped at the end."""
     accounts = list(devnet.accounts)
-    deployment = deploy(devnet, {"ledger": {"slots_per_epoch": slots_per_epoch}})
+    deployment = deploy(devnet, {"clock": {"slots_per_epoch": slots_per_epoch}})
     async with await Chain.connect([devnet.url], deployment, finality=Finality.depth(0)) as chain:
         providers = sorted(accounts[2:6], key=lambda one: one.address)
         made = Market(
