@@ -228,6 +228,7 @@ CORNERS: dict[str, Callable[[EpochInputs, Settlement], bool]] = {
 }
 
 
+@pytest.mark.timeout(120 * EPOCHS // BATCH)
 def test_sql_and_python_agree_to_the_unit_on_random_epochs_and_reach_every_corner(server: str) -> None:
     reached: Counter[str] = Counter()
     for start in range(0, EPOCHS, BATCH):
