@@ -1,10 +1,8 @@
 """withdraw: what has matured is paid."""
 
-from brownie import accounts
-
 from tests.contracts.support.market import STAKE
 from tests.contracts.support.refusals import refused
-from tests.contracts.support.stakes import slash, unbond
+from tests.contracts.support.stakes import slash, take_back, unbond
 
 
 def test_refuses_when_nothing_ever_left(market):
@@ -85,5 +83,4 @@ def test_tokens_that_were_sent_unasked_move_no_price_and_are_nobodys(market):
     assert market.staking.withdraw({"from": market.small}).return_value == 1
     books = market.staking.totalStake() + market.staking.totalUnbonding() + market.staking.totalMatured()
     assert market.stake_token.balanceOf(market.staking) == books + 10**24
-    thief = accounts.at(market.staking.address, force=True)  # so that the fixture's sums are exact again
-    market.stake_token.transfer(market.stranger, 10**24, {"from": thief})
+    take_back(market, market.staking, 10**24)

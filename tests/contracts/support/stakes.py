@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from brownie import accounts
+
 from tests.contracts.support.market import Market
 
 
@@ -11,6 +13,11 @@ def _books(market: Market) -> tuple[int, int, int, int]:
     staking = market.staking
     held = market.stake_token.balanceOf(staking)
     return held, staking.totalStake(), staking.totalUnbonding(), staking.totalMatured()
+
+
+def take_back(market: Market, contract: Any, amount: int) -> None:
+    """Remove stake tokens that a test sent to a contract unasked, so that its sums are exact again."""
+    market.stake_token.transfer(market.stranger, amount, {"from": accounts.at(contract.address, force=True)})
 
 
 def unbond(market: Market, amount: int, who: Any = None, risk: Any = None) -> Any:
@@ -47,9 +54,7 @@ def rebond(market: Market, amount: int, who: Any = None) -> Any:
     return tx
 
 
-def slash(
-    market: Market, court: Any, amount: int, who: Any = None, jail: bool = False, remove: bool = False
-) -> Any:
+def slash(market: Market, court: Any, amount: int, who: Any = None, jail: bool = False, remove: bool = False) -> Any:
     """Slash as the court; checks the order stake, unbonding, delegation and that matured is never touched."""
     who = who or market.small
     token, staking, delegation = market.stake_token, market.staking, market.delegation
