@@ -6,18 +6,44 @@ After every test the books of every contract are compared with the tokens it hol
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from brownie import accounts, project
+from brownie import accounts, project, web3
+from web3.exceptions import TransactionNotFound
 
 from tests.contracts.support.market import Market
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEVNET = ROOT / "contracts" / "deployments" / "devnet-parameters.json"
+
+
+def patient(ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return `ask`, asked again for some seconds where the devnet does not know a transaction yet."""
+
+    def answer(transaction: Any) -> Any:
+        for _ in range(200):
+            try:
+                return ask(transaction)
+            except TransactionNotFound:
+                time.sleep(0.02)
+        return ask(transaction)
+
+    return answer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> None:
+    """Wait for transactions that are sent and not to be had yet.
+
+    The devnet counts a nonce a moment before it answers for the transaction; brownie takes that for a replacement.
+    """
+    for name in ("get_transaction", "get_transaction_receipt"):
+        setattr(web3.eth, name, patient(getattr(web3.eth, name)))
 
 
 @pytest.fixture(scope="session")
