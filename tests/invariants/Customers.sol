@@ -97,6 +97,12 @@ abstract contract Customers is Stakers {
         vm.stopPrank();
     }
 
+    function _makeChargeable() internal override {
+        _deposit(customers[0], 1e9);
+        vm.prank(customers[0]);
+        escrow.setCap(type(uint88).max);
+    }
+
     function customerAt(uint256 who) internal view returns (address) {
         return customers[who % customers.length];
     }

@@ -6,49 +6,60 @@ import {Test} from "forge-std/Test.sol";
 import {Handler} from "./Handler.sol";
 
 /// @notice No token is lost, made or paid twice, whatever people do in whatever order.
-contract MoneyTest is Test {
+/// @dev Each campaign draws from acts of its own; the cheap ones run often, the one with everything less often.
+abstract contract Campaign is Test {
     Handler internal handler;
     bytes4[] internal acts;
 
     function setUp() public {
         vm.warp(1_800_000_000);
         handler = new Handler();
-        acts = [
-            handler.stake.selector,
-            handler.unbond.selector,
-            handler.rebond.selector,
-            handler.withdrawStake.selector,
-            handler.declareMaintenance.selector,
-            handler.delegate.selector,
-            handler.undelegate.selector,
-            handler.withdrawDelegation.selector,
-            handler.setCommission.selector,
-            handler.deposit.selector,
-            handler.setCap.selector,
-            handler.useSession.selector,
-            handler.requestWithdrawal.selector,
-            handler.cancelWithdrawal.selector,
-            handler.withdraw.selector,
-            handler.giveToFunds.selector,
-            handler.submitReport.selector,
-            handler.activateReport.selector,
-            handler.abandonReport.selector,
-            handler.claim.selector,
-            handler.claimOwed.selector,
-            handler.claimRewards.selector,
-            handler.slash.selector,
-            handler.withdrawCompensation.selector,
-            handler.contestSlash.selector,
-            handler.challengeReport.selector,
-            handler.challengeSlash.selector,
-            handler.proveProbeDays.selector,
-            handler.proveReceipts.selector,
-            handler.joinAndLeave.selector,
-            handler.pause.selector,
-            handler.passTime.selector
-        ];
+        _choose();
         targetContract(address(handler));
         targetSelector(FuzzSelector({addr: address(handler), selectors: acts}));
+    }
+
+    function _choose() internal virtual;
+
+    function _chooseStakes() internal {
+        acts.push(handler.stake.selector);
+        acts.push(handler.unbond.selector);
+        acts.push(handler.rebond.selector);
+        acts.push(handler.withdrawStake.selector);
+        acts.push(handler.declareMaintenance.selector);
+        acts.push(handler.delegate.selector);
+        acts.push(handler.undelegate.selector);
+        acts.push(handler.withdrawDelegation.selector);
+        acts.push(handler.setCommission.selector);
+        acts.push(handler.proveReceipts.selector);
+        acts.push(handler.joinAndLeave.selector);
+        acts.push(handler.pause.selector);
+        acts.push(handler.passTime.selector);
+    }
+
+    function _chooseCustomers() internal {
+        acts.push(handler.deposit.selector);
+        acts.push(handler.setCap.selector);
+        acts.push(handler.useSession.selector);
+        acts.push(handler.requestWithdrawal.selector);
+        acts.push(handler.cancelWithdrawal.selector);
+        acts.push(handler.withdraw.selector);
+        acts.push(handler.giveToFunds.selector);
+        acts.push(handler.submitReport.selector);
+        acts.push(handler.activateReport.selector);
+        acts.push(handler.claim.selector);
+        acts.push(handler.claimOwed.selector);
+    }
+
+    function _chooseCourts() internal {
+        acts.push(handler.abandonReport.selector);
+        acts.push(handler.claimRewards.selector);
+        acts.push(handler.slash.selector);
+        acts.push(handler.withdrawCompensation.selector);
+        acts.push(handler.contestSlash.selector);
+        acts.push(handler.challengeReport.selector);
+        acts.push(handler.challengeSlash.selector);
+        acts.push(handler.proveProbeDays.selector);
     }
 
     /// @notice Conservation per token, in every contract; accounts sum to the totals; nothing is paid twice.
@@ -63,6 +74,7 @@ contract MoneyTest is Test {
 
     /// @notice An act that was tried was done: none is silently skipped or always refused.
     function afterInvariant() public view {
+        invariant_money_is_neither_lost_nor_made();
         for (uint256 i = 0; i < acts.length; ++i) {
             assertEq(handler.done(acts[i]), handler.tried(acts[i]), "every act that is tried succeeds");
         }
@@ -79,5 +91,31 @@ contract MoneyTest is Test {
                 invariant_money_is_neither_lost_nor_made();
             }
         }
+    }
+}
+
+/// forge-config: ci.invariant.runs = 1600
+/// forge-config: ci.invariant.depth = 100
+contract StakesTest is Campaign {
+    function _choose() internal override {
+        _chooseStakes();
+    }
+}
+
+/// forge-config: ci.invariant.runs = 1200
+/// forge-config: ci.invariant.depth = 100
+contract CustomersTest is Campaign {
+    function _choose() internal override {
+        _chooseCustomers();
+    }
+}
+
+/// forge-config: ci.invariant.runs = 300
+/// forge-config: ci.invariant.depth = 100
+contract EverythingTest is Campaign {
+    function _choose() internal override {
+        _chooseStakes();
+        _chooseCustomers();
+        _chooseCourts();
     }
 }

@@ -62,9 +62,7 @@ abstract contract Settling is Customers {
         address payee = seed % 2 == 0 ? treasury : vm.addr(verifierKeys[0]);
         while (ledger.owed(payee) == 0) {
             if (seed % 2 != 0) payee = vm.addr(verifierKeys[0]); // the set may have changed
-            vm.prank(customers[0]);
-            escrow.setCap(type(uint88).max);
-            _deposit(customers[0], 1e9);
+            _makeChargeable();
             settleDrawn(seed, nobody);
             unchecked {
                 seed += 2; // a draw, not a number: the last one is followed by the first
@@ -85,15 +83,17 @@ abstract contract Settling is Customers {
         address delegator = delegatorAt(who);
         address provider = active(seed);
         if (delegation.position(provider, delegator).amount == 0) _delegate(delegator, provider, seed);
-        while (delegation.position(provider, delegator).rewards == 0) {
+        if (delegation.position(provider, delegator).rewards == 0) {
             vm.prank(customers[0]);
             ledger.fundIncentives(1e9);
+            favoured = provider;
             settleDrawn(seed, nobody);
-            provider = active(seed);
-            if (delegation.position(provider, delegator).amount == 0) _delegate(delegator, provider, seed);
-            unchecked {
-                ++seed;
-            }
+            delete favoured;
+        }
+        if (delegation.position(provider, delegator).rewards == 0) {
+            // the delegator holds too little of the pool for a whole unit
+            assertLt(delegation.position(provider, delegator).shares, delegation.pool(provider).shares / 1e6);
+            return;
         }
         uint256 before = paymentToken.balanceOf(delegator);
         vm.startPrank(delegator);
