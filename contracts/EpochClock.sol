@@ -154,6 +154,11 @@ contract EpochClock is IEpochClock, AccessManaged {
     }
 
     /// @inheritdoc IEpochClock
+    function mostPerProviderBits() external view returns (uint8) {
+        return uint8(Math.log2(_limits.mostPerProvider));
+    }
+
+    /// @inheritdoc IEpochClock
     function checkReport(
         uint64 epoch,
         IEpochLedger.Totals calldata t,

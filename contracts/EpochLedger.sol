@@ -3,12 +3,11 @@ pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
+import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {IBondedOperators} from "./interfaces/IBondedOperators.sol";
@@ -24,10 +23,11 @@ import {Leaves} from "./libraries/Leaves.sol";
 
 /// @title EpochLedger
 /// @notice Documentation stands in `IEpochLedger`.
-contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
+contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using ExactToken for IERC20;
     using SafeCast for uint256;
+    using Address for address;
 
     bytes32 internal constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
@@ -39,40 +39,41 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
     /// @dev Longer than the guardian can pause activations.
     uint64 internal constant OVERDUE_SECONDS = 14 days;
 
-    /// @dev What is kept of a report: `Record` without what follows from the rest. `slaFundIn` balances the other totals.
+    /// @dev What is kept of a report: `Record` without what follows from the rest. What a report gives providers is what its
+    /// sums exceed those of the report before by; `slaFundIn` balances the other totals. `rules` is a place in `_rules`.
     struct Stored {
         bytes32 structHash;
         bytes32 root;
         bytes32 evidence;
         bytes32 state;
-        bytes32 rules;
         bytes32 measurements;
         bytes32 movements;
         bytes32 signers;
         uint96 charged;
-        uint96 providerFees;
+        uint96 verifierFees;
         uint16 leafChunks;
         uint16 chargeChunks;
         uint16 creditChunks;
         uint16 poolChunks;
-        uint96 verifierFees;
         uint96 treasury;
-        uint64 submittedAt;
         uint96 credits;
+        uint64 submittedAt;
         uint96 creditsFromFund;
-        uint64 completedAt;
-        uint96 incentive;
         uint96 pools;
         uint32 leafCount;
+        uint16 rules;
         bool chargesTaken;
         uint96 sumFees;
         uint96 sumIncentive;
+        uint64 completedAt;
     }
 
     /// @dev Carried from chunk to chunk; untouched where one chunk is all.
     struct Carry {
         address provider;
         uint32 slashed;
+        uint96 fees;
+        uint96 incentive;
         address customer;
         uint96 charged;
         uint96 credited;
@@ -97,12 +98,13 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
     address public immutable guardian;
     uint64 internal immutable _activationDelay;
 
-    uint128 internal _incentiveFund;
-    uint128 internal _pending;
-
     uint64 public nextEpoch;
-    /// @dev What reports that wait for activation will move in the SLA fund.
-    int128 internal _pendingSlaFund;
+    uint96 internal _incentiveFund;
+    uint96 internal _pending;
+
+    uint128 internal _refunds;
+    /// @dev What reports that wait for activation will add to the SLA fund, modulo 2^128: it may be less than nothing.
+    uint128 internal _pendingSlaFund;
 
     /// @dev Activated and not claimed; one slot with what every claim needs besides.
     uint96 internal _fees;
@@ -114,7 +116,9 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
     uint256 internal _owedTotal;
     uint256 internal _credits;
     uint256 internal _pools;
-    uint256 internal _refunds;
+
+    /// @dev Hashes of the rules of reports; most reports have those of the one before.
+    bytes32[] internal _rules;
 
     mapping(uint64 epoch => Stored) internal _reports;
     mapping(uint64 epoch => Carry) internal _carries;
@@ -151,6 +155,19 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
         _activationDelay = IEpochClock(clock_).activationDelay();
     }
 
+    function multicall(bytes[] calldata data) external returns (bytes[] memory results) {
+        results = new bytes[](data.length);
+        for (uint256 i = 0; i < data.length; ++i) {
+            (bool done, bytes memory result) = address(this).delegatecall(data[i]);
+            if (!done) {
+                assembly ("memory-safe") {
+                    revert(add(result, 0x20), mload(result))
+                }
+            }
+            results[i] = result;
+        }
+    }
+
     modifier whenOpen() {
         _requireOpen();
         _;
@@ -163,7 +180,7 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
     /// @inheritdoc IEpochLedger
     function fundIncentives(uint256 amount) external nonReentrant whenOpen {
         if (amount == 0) revert ZeroAmount();
-        _incentiveFund += amount.toUint128();
+        _incentiveFund += amount.toUint96();
         emit IncentivesFunded(msg.sender, amount, _incentiveFund);
         _token.pull(msg.sender, amount);
     }
@@ -186,13 +203,13 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
         r.structHash = hash;
         r.signers = keccak256(abi.encode(signers));
         _keep(report, r);
-        _keepTotals(report.totals, r);
+        _keepTotals(report.totals, r, epoch);
         nextEpoch = epoch + 1;
         _announce(report, epoch, digest);
         emit ReportSigned(epoch, hash, report.previous, report.checkpointBlock, report.checkpointHash, signers);
         if (r.leafCount == 0) {
             _checkHash(r.root, 0);
-            _closeLeaves(epoch, r);
+            _closeLeaves(epoch, r, 0, 0);
         }
     }
 
@@ -234,10 +251,16 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
     }
 
     function _checkReport(Totals calldata totals, uint64 epoch) private view {
-        // reports that wait activate before this one, so the fund will have moved by theirs
-        // casting is safe: fund and what waits are far below 2^127, and the fund covers what waits
-        // forge-lint: disable-next-line(unsafe-typecast)
-        uint256 slaFund = uint256(int256(IJobEscrow(escrow).slaFund()) + _pendingSlaFund);
+        uint256 slaFund;
+        if (totals.creditsFromFund != 0) {
+            // reports that wait activate before this one, so the fund will have moved by theirs
+            uint256 fund = IJobEscrow(escrow).slaFund();
+            unchecked {
+                // cutting it is the reduction modulo 2^128
+                // forge-lint: disable-next-line(unsafe-typecast)
+                slaFund = uint128(fund + _pendingSlaFund);
+            }
+        }
         uint256 before = epoch == 0 ? 0 : _reports[epoch - 1].charged;
         IEpochClock(clock).checkReport(epoch, totals, before, _incentiveFund, slaFund);
     }
@@ -260,33 +283,46 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
         r.root = report.leaves;
         r.evidence = report.evidence;
         r.state = report.state;
-        r.rules = report.rules;
         r.measurements = report.measurements;
         r.movements = report.movements;
         r.leafCount = report.leafCount;
+        uint256 versions = _rules.length;
+        if (versions == 0 || _rules[versions - 1] != report.rules) {
+            _rules.push(report.rules);
+            ++versions;
+        }
+        r.rules = versions.toUint16();
     }
 
     /// @dev Every total is below 2^96: the clock saw to that.
-    function _keepTotals(Totals calldata t, Stored storage r) private {
+    function _keepTotals(Totals calldata t, Stored storage r, uint64 epoch) private {
         uint96 charged = uint96(t.charged);
         uint96 fromFund = uint96(t.creditsFromFund);
         uint96 incentive = uint96(t.incentive);
         uint96 pools = uint96(t.pools);
+        (uint96 feesBefore, uint96 incentiveBefore) = _sumsBefore(epoch);
         r.charged = charged;
         r.chargesTaken = charged == 0;
-        r.providerFees = uint96(t.providerFees);
         r.verifierFees = uint96(t.verifierFees);
         r.treasury = uint96(t.treasury);
         r.submittedAt = uint64(block.timestamp);
         r.credits = uint96(t.credits);
         r.creditsFromFund = fromFund;
-        r.incentive = incentive;
         r.pools = pools;
+        r.sumFees = feesBefore + uint96(t.providerFees);
+        r.sumIncentive = incentiveBefore + incentive;
 
-        _pendingSlaFund += int128(t.slaFundIn) - int128(uint128(fromFund));
-        uint128 reserved = uint128(incentive) + pools;
-        _incentiveFund -= reserved;
-        _pending += reserved;
+        unchecked {
+            _pendingSlaFund += t.slaFundIn - fromFund;
+        }
+        _incentiveFund -= incentive + pools;
+        _pending += incentive + pools;
+    }
+
+    function _sumsBefore(uint64 epoch) private view returns (uint96 fees, uint96 incentive) {
+        if (epoch == 0) return (0, 0);
+        Stored storage before = _reports[epoch - 1];
+        return (before.sumFees, before.sumIncentive);
     }
 
     // ------------------------------------------------------------------------------------------------------ complete
@@ -299,20 +335,19 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
     {
         Stored storage r = _submitted(epoch);
         bool last = _checkLeafChunk(r, epoch, roots, chunk, packed.length);
+        emit LeavesPublished(epoch, chunk, packed);
         Leaves.Seen memory seen;
-        if (chunk != 0) {
-            seen = Leaves.Seen(_carries[epoch].provider, r.sumFees, r.sumIncentive, _carries[epoch].slashed);
-        }
+        Carry storage carry = _carries[epoch];
+        if (chunk != 0) seen = Leaves.Seen(carry.provider, carry.fees, carry.incentive, carry.slashed);
         _checkHash(Leaves.foldChunk(address(this), epoch, packed, chunk * CHUNK, seen), roots[chunk]);
         IEpochClock(clock).checkSlashed(seen.slashed, r.leafCount);
 
         r.leafChunks += 1;
-        (r.sumFees, r.sumIncentive) = (seen.fees.toUint96(), seen.incentive.toUint96());
-        emit LeavesPublished(epoch, chunk, packed);
         if (last) {
-            _closeLeaves(epoch, r);
+            _closeLeaves(epoch, r, seen.fees, seen.incentive);
         } else {
-            (_carries[epoch].provider, _carries[epoch].slashed) = (seen.last, uint32(seen.slashed));
+            (carry.provider, carry.slashed) = (seen.last, uint32(seen.slashed));
+            (carry.fees, carry.incentive) = (seen.fees.toUint96(), seen.incentive.toUint96());
         }
     }
 
@@ -335,15 +370,9 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
     }
 
     /// @dev All leaves are in: checks their sums.
-    function _closeLeaves(uint64 epoch, Stored storage r) private {
-        uint256 fees = r.providerFees;
-        uint256 incentive = r.incentive;
-        if (epoch != 0) {
-            fees += _reports[epoch - 1].sumFees;
-            incentive += _reports[epoch - 1].sumIncentive;
-        }
-        _checkSum("leaves.cumulativeFees", fees, r.sumFees);
-        _checkSum("leaves.cumulativeIncentive", incentive, r.sumIncentive);
+    function _closeLeaves(uint64 epoch, Stored storage r, uint256 fees, uint256 incentive) private {
+        _checkSum("leaves.cumulativeFees", r.sumFees, fees);
+        _checkSum("leaves.cumulativeIncentive", r.sumIncentive, incentive);
         if (r.chargesTaken) _complete(epoch, r);
     }
 
@@ -386,7 +415,7 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
         } else {
             (carry.customer, carry.charged) = (charges[charges.length - 1].customer, taken);
         }
-        IJobEscrow(escrow).charge(epoch, charges);
+        escrow.functionCall(abi.encodeCall(IJobEscrow.charge, (epoch, charges)));
     }
 
     function _chunks(uint256 count) private pure returns (uint256) {
@@ -445,22 +474,27 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
         if (block.timestamp < activatesAt) revert NotYetActive(epoch, activatesAt, block.timestamp);
         _checkMovements(epoch, movements, r.movements);
 
-        uint96 slaFundIn = _slaFundIn(r);
+        (uint96 providerFees, uint96 incentive, uint96 slaFundIn) = _rest(epoch, r);
         uint96 slaFundOut = r.creditsFromFund;
-        _leaveWaiting(r, slaFundIn, r.charged);
+        _leaveWaiting(r, incentive, slaFundIn, r.charged);
         _nextActivation += 1;
-        _freeBits = uint8(Math.log2(IEpochClock(clock).mostPerProvider()));
-        _fees += r.providerFees;
-        _incentives += r.incentive;
+        _freeBits = IEpochClock(clock).mostPerProviderBits();
+        _fees += providerFees;
+        _incentives += incentive;
         _credits += r.credits;
         _pools += r.pools;
         _owe(r, payees, movements.payees);
         emit ReportActivated(epoch, payees);
 
         if (slaFundIn != 0 || slaFundOut != 0) {
-            _token.forceApprove(escrow, slaFundIn);
-            IJobEscrow(escrow).settleFund(slaFundIn, slaFundOut);
+            _bring(escrow, slaFundIn, abi.encodeCall(IJobEscrow.settleFund, (slaFundIn, slaFundOut)));
         }
+    }
+
+    /// @dev Lets another contract pull `amount` in a call.
+    function _bring(address to, uint256 amount, bytes memory call) private {
+        _token.forceApprove(to, amount);
+        to.functionCall(call);
     }
 
     function _owe(Stored storage r, Payee[] calldata payees, bytes32 expected) private {
@@ -475,17 +509,24 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
     }
 
     /// @dev Takes a report, of whose charges `taken` came in, out of what waits.
-    function _leaveWaiting(Stored storage r, uint96 slaFundIn, uint96 taken) private {
-        _pending -= uint128(taken) + r.incentive + r.pools;
-        // casting 96 bits to 'int128' is safe
-        // forge-lint: disable-next-line(unsafe-typecast)
-        _pendingSlaFund -= int128(uint128(slaFundIn)) - int128(uint128(r.creditsFromFund));
+    function _leaveWaiting(Stored storage r, uint96 incentive, uint96 slaFundIn, uint96 taken) private {
+        _pending -= taken + incentive + r.pools;
+        unchecked {
+            _pendingSlaFund -= uint128(slaFundIn) - r.creditsFromFund;
+        }
     }
 
-    /// @dev What balances the other totals, not below zero: the clock saw to that.
-    function _slaFundIn(Stored storage r) private view returns (uint96) {
+    /// @dev The totals that are not kept. None is below zero: the clock saw to that.
+    function _rest(uint64 epoch, Stored storage r)
+        private
+        view
+        returns (uint96 providerFees, uint96 incentive, uint96 slaFundIn)
+    {
+        (uint96 feesBefore, uint96 incentiveBefore) = _sumsBefore(epoch);
         unchecked {
-            return r.charged - r.providerFees - r.verifierFees - r.treasury - (r.credits - r.creditsFromFund);
+            providerFees = r.sumFees - feesBefore;
+            incentive = r.sumIncentive - incentiveBefore;
+            slaFundIn = r.charged - providerFees - r.verifierFees - r.treasury - (r.credits - r.creditsFromFund);
         }
     }
 
@@ -505,8 +546,7 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
         if (!last) _carries[epoch].credited = pushed;
         _credits -= sum;
         emit CreditsPushed(epoch, chunk, sum);
-        _token.forceApprove(escrow, sum);
-        IJobEscrow(escrow).credit(credits);
+        _bring(escrow, sum, abi.encodeCall(IJobEscrow.credit, (credits)));
     }
 
     /// @inheritdoc IEpochLedger
@@ -523,8 +563,7 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
         if (!last) _carries[epoch].pooled = pushed;
         _pools -= sum;
         emit PoolsPushed(epoch, chunk, pools);
-        _token.forceApprove(delegation, sum);
-        IDelegation(delegation).reward(pools);
+        _bring(delegation, sum, abi.encodeCall(IDelegation.reward, (pools)));
     }
 
     function _activated(uint64 epoch, Movements calldata movements) private view returns (Stored storage r) {
@@ -556,12 +595,13 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
         Stored storage r = _reports[epoch];
         bytes32 digest = _digest(r.structHash);
         uint96 taken = r.chargesTaken ? r.charged : _carries[epoch].charged;
-        _leaveWaiting(r, _slaFundIn(r), taken);
-        _incentiveFund += uint128(r.incentive) + r.pools;
+        (, uint96 incentive, uint96 slaFundIn) = _rest(epoch, r);
+        _leaveWaiting(r, incentive, slaFundIn, taken);
+        _incentiveFund += incentive + r.pools;
         _refunds += taken;
         if (taken != 0) {
             Cancelled storage c = _cancelled[digest];
-            (c.movements, c.epoch, c.chunks) = (r.movements, epoch, r.chargeChunks);
+            (c.movements, c.epoch, c.chunks, c.returned) = (r.movements, epoch, r.chargeChunks, 0);
         }
         delete _reports[epoch];
         delete _carries[epoch];
@@ -578,13 +618,10 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
         _checkMovements(c.epoch, movements, c.movements);
         (bytes32 hash, uint96 sum) = Chunks.digest(charges);
         _checkChunk(c.epoch, chunk, c.returned, movements.charges, charges.length, hash);
-        uint64 epoch = c.epoch;
-        if (chunk + 1 == c.chunks) delete _cancelled[digest];
-        else c.returned += 1;
+        c.returned += 1;
         _refunds -= sum;
         emit Refunded(digest, chunk, sum);
-        _token.forceApprove(escrow, sum);
-        IJobEscrow(escrow).returnCharges(epoch, charges);
+        _bring(escrow, sum, abi.encodeCall(IJobEscrow.returnCharges, (c.epoch, charges)));
     }
 
     // --------------------------------------------------------------------------------------------------------- claim
@@ -667,29 +704,30 @@ contract EpochLedger is IEpochLedger, Multicall, ReentrancyGuardTransient {
         found.root = r.root;
         found.evidence = r.evidence;
         found.state = r.state;
-        found.rules = r.rules;
+        found.rules = _rules[r.rules - 1];
         found.measurements = r.measurements;
         found.movements = r.movements;
         found.signers = r.signers;
+        (uint96 providerFees, uint96 incentive, uint96 slaFundIn) = _rest(epoch, r);
         found.totals = Totals({
             charged: r.charged,
-            providerFees: r.providerFees,
+            providerFees: providerFees,
             verifierFees: r.verifierFees,
             treasury: r.treasury,
-            slaFundIn: _slaFundIn(r),
+            slaFundIn: slaFundIn,
             credits: r.credits,
             creditsFromFund: r.creditsFromFund,
-            incentive: r.incentive,
+            incentive: incentive,
             pools: r.pools
         });
         found.leafCount = r.leafCount;
         found.submittedAt = r.submittedAt;
+        found.sumFees = r.sumFees;
+        found.sumIncentive = r.sumIncentive;
         if (r.completedAt == 0) return found;
         found.completedAt = r.completedAt;
         found.activatesAt = _activatesAt(r);
         found.activated = epoch < _nextActivation;
-        found.sumFees = r.sumFees;
-        found.sumIncentive = r.sumIncentive;
     }
 
     /// @inheritdoc IEpochLedger

@@ -100,6 +100,9 @@ interface IEpochClock {
     /// @notice Of the limits, the one that every claim is held against.
     function mostPerProvider() external view returns (uint256);
 
+    /// @notice The largest power of two that `mostPerProvider` is not below, as its exponent.
+    function mostPerProviderBits() external view returns (uint8);
+
     /// @notice Refuses the report of an epoch that ended less than `reportDelay` ago, and totals that do not balance or exceed what
     /// rules, limits and funds permit.
     /// @param chargedBefore Charges of the report before. @param incentiveFund What no report has reserved.

@@ -19,17 +19,14 @@ library Leaves {
     /// @notice Bytes of a packed leaf.
     uint256 internal constant LEAF_BYTES = 64;
 
-    /// @dev Bits of word 1 that are zero in every well-formed leaf: the last 24, and all of `measured` but the lowest.
-    uint256 private constant ZERO_BITS = 0xfeffffff;
+    /// @dev Bits of word 1 that are zero in every well-formed leaf: the last 24, all of `measured` but one, all of `standing` but
+    /// two, and the upper four of each share.
+    uint256 private constant ZERO_BITS = 0x00000000f00000f00000f00000f000000000fc00feffffff;
 
-    uint256 private constant MOST_STANDING = 2;
-
-    /// @dev Two of the four 24-bit shares of word 1, with room for a carry above each.
-    uint256 private constant SHARES = 0xffffff000000ffffff;
-
-    /// @dev 2^24 - 1,000,001, twice: added to a share it carries into the bit above when the share exceeds the whole.
-    uint256 private constant ABOVE_WHOLE = 0xf0bdbf000000f0bdbf;
-    uint256 private constant CARRIES = 0x1000000000001000000;
+    /// @dev Where those bits are zero, adding this carries into one of `CARRIES` when a share exceeds 1,000,000 (each gets
+    /// 2^20 - 1,000,001) or the standing exceeds 2 (it gets 1).
+    uint256 private constant RAISE = 0x0000000000bdbf00bdbf00bdbf00bdbf0000010000000000;
+    uint256 private constant CARRIES = 0x000000001000001000001000001000000000040000000000;
 
     /// @notice What was seen of a report's leaves so far.
     /// @param last The provider of the newest leaf. @param slashed Leaves with a slash level of 2 and more.
@@ -50,9 +47,8 @@ library Leaves {
         returns (bytes32)
     {
         uint256 count = packed.length / LEAF_BYTES;
-        if (count == 0) return bytes32(0);
         bytes32[] memory nodes = new bytes32[](count);
-        uint256 read;
+        uint256 faults;
         assembly ("memory-safe") {
             // the five words that are hashed, beyond the free pointer
             let words := mload(0x40)
@@ -64,41 +60,47 @@ library Leaves {
             let fees := mload(add(seen, 0x20))
             let incentive := mload(add(seen, 0x40))
             let slashed := mload(add(seen, 0x60))
+            let to := nodes
             let from := packed.offset
-            let to := add(nodes, 0x20)
-            for {} lt(read, count) { read := add(read, 1) } {
-                let word0 := calldataload(from)
-                let word1 := calldataload(add(from, 0x20))
-                let provider := shr(96, word0)
-                let faults := or(and(word1, ZERO_BITS), gt(and(shr(40, word1), 0xff), MOST_STANDING))
-                let above := or(
-                    add(and(shr(64, word1), SHARES), ABOVE_WHOLE), add(and(shr(88, word1), SHARES), ABOVE_WHOLE)
-                )
-                faults := or(faults, and(above, CARRIES))
-                if or(faults, iszero(gt(provider, last))) { break }
-
-                last := provider
-                fees := add(fees, and(word0, 0xffffffffffffffffffffffff))
-                incentive := add(incentive, shr(160, word1))
-                slashed := add(slashed, gt(and(shr(32, word1), 0xff), 1))
-                mstore(add(words, 0x60), word0)
-                mstore(add(words, 0x80), word1)
+            for { let end := add(from, shl(6, count)) } lt(from, end) { from := add(from, 0x40) } {
+                calldatacopy(add(words, 0x60), from, 0x40)
                 mstore(0x00, keccak256(words, 0xa0))
-                mstore(to, keccak256(0x00, 0x20))
                 to := add(to, 0x20)
-                from := add(from, 0x40)
+                mstore(to, keccak256(0x00, 0x20))
+
+                let word := calldataload(from)
+                fees := add(fees, and(word, 0xffffffffffffffffffffffff))
+                word := shr(96, word)
+                faults := or(faults, iszero(gt(word, last)))
+                last := word
+                word := calldataload(add(from, 0x20))
+                incentive := add(incentive, shr(160, word))
+                slashed := add(slashed, gt(and(word, 0xff00000000), 0x1ffffffff))
+                faults := or(faults, or(and(word, ZERO_BITS), and(add(word, RAISE), CARRIES)))
             }
-            mstore(seen, last)
-            mstore(add(seen, 0x20), fees)
-            mstore(add(seen, 0x40), incentive)
-            mstore(add(seen, 0x60), slashed)
+            if iszero(faults) {
+                mstore(seen, last)
+                mstore(add(seen, 0x20), fees)
+                mstore(add(seen, 0x40), incentive)
+                mstore(add(seen, 0x60), slashed)
+            }
         }
-        if (read < count) {
-            address provider = address(bytes20(packed[read * LEAF_BYTES:]));
-            if (provider <= seen.last) revert IEpochLedger.LeavesNotAscending(seen.last, provider);
-            revert IEpochLedger.MalformedLeaf(first + read);
-        }
+        if (faults != 0) _refuse(packed, first, seen.last);
         return root(nodes);
+    }
+
+    /// @dev Names the first leaf that is out of order or malformed.
+    function _refuse(bytes calldata packed, uint256 first, address last) private pure {
+        for (uint256 at = 0; at < packed.length; at += LEAF_BYTES) {
+            address provider = address(bytes20(packed[at:]));
+            if (provider <= last) revert IEpochLedger.LeavesNotAscending(last, provider);
+            last = provider;
+            uint256 word = uint256(bytes32(packed[at + 32:]));
+            unchecked {
+                if ((word & ZERO_BITS) | ((word + RAISE) & CARRIES) != 0) revert IEpochLedger.MalformedLeaf(first);
+                ++first;
+            }
+        }
     }
 
     /// @notice The root over leaves, or over the roots of chunks; zero for none. Overwrites its argument.
@@ -115,9 +117,9 @@ library Leaves {
                     for { let end := add(first, shl(5, and(width, not(1)))) } lt(from, end) { from := add(from, 0x40) } {
                         let a := mload(from)
                         let b := mload(add(from, 0x20))
-                        let swap := mul(xor(a, b), gt(a, b))
-                        mstore(0x00, xor(a, swap))
-                        mstore(0x20, xor(b, swap))
+                        let greater := shl(5, gt(a, b))
+                        mstore(greater, a)
+                        mstore(xor(greater, 0x20), b)
                         mstore(to, keccak256(0x00, 0x40))
                         to := add(to, 0x20)
                     }
