@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, cast, select
+from sqlalchemy import BigInteger, cast, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.event_types import LeavesPublished, ReportActivated, ReportCancelled, ReportCompleted, ReportSubmitted
@@ -19,7 +19,7 @@ from contracts.types import Leaf
 from marketplace.api.source import events_named
 from marketplace.models import chain_events
 
-_epoch = cast(chain_events.c.fields["epoch"].astext, Integer)
+_epoch = cast(chain_events.c.fields["epoch"].astext, BigInteger)
 
 
 @dataclass(frozen=True, slots=True)
