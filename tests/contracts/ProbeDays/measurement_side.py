@@ -36,7 +36,7 @@ def answer(case: Case, slots: int, quorum: int) -> tuple[int, int, bool, int]:
 
 
 def draw(rng: random.Random) -> tuple[Case, int, int]:
-    """Draw a case, and the epoch's slots and the quorum: any number of days, dense, sparse, equal and opposite masks."""
+    """Draw a case, the epoch's slots and the quorum: any number of days, with dense, sparse and equal masks."""
     slots = rng.choice([1, 10, 60, 255, 256, 257, 1_024, 1_440, 1_535, 1_536, rng.randint(1, 1_536)])
     quorum = rng.choice([1, 2, 3, 5])
     count = rng.choice([0, 1, 2, 3, 3, 4, 5, 7, 8, 15, 16, 31, 32, 63, 64])

@@ -1,78 +1,97 @@
-"""propose: which leaves open a slash, and of what size."""
+"""propose: which leaves open a slash, of what size, against which bond."""
 
 from dataclasses import replace
 
 import pytest
+from brownie import accounts
+from eth_utils import keccak
 
+from tests.contracts.SlashingCourt.acts import (
+    BOND,
+    CHALLENGE,
+    DAY,
+    NOBODY,
+    OPEN,
+    REQUIRED,
+    Purses,
+    opened,
+    settled,
+)
 from tests.contracts.support.market import PAY, STAKE
-from tests.contracts.support.refusals import deployment_refused, refused
-from tests.contracts.support.reports import harmed_digest, make_leaf, plain
+from tests.contracts.support.refusals import refused
+from tests.contracts.support.reports import make_leaf, plain
 
-DAY = 24 * 3600
-REQUIRED = 200 * STAKE
-
-
-def settled(market, level, harmed=b"\x00" * 32):
-    return market.settle([make_leaf(market.small, level=level, harmed=harmed), make_leaf(market.large)])
+HARMED = keccak(text="pages")
+H100 = 5
 
 
-def refusal(market, *arguments):
-    return refused(market.court.propose, *arguments, sender=market.stranger)
+def refusal(market, report, provider=None, sender=None):
+    arguments = market.slash_arguments(report, provider or market.small)
+    return refused(market.court.propose, *arguments, sender=sender or market.stranger)
 
 
-def propose(market, report, customers=(), weights=()):
-    arguments = market.slash_arguments(report, market.small, customers, weights)
-    return market.court.propose(*arguments, {"from": market.stranger})
+def test_refuses_while_the_market_is_paused(market):
+    report = settled(market, 4)
+    market.pause()
+    assert refusal(market, report) == ("StillPaused", market.guardian.pausedUntil())
 
 
 def test_refuses_a_report_that_is_not_activated(market):
-    report = market.next_report([make_leaf(market.small, level=4)])
-    market.submit(report)
-    assert refusal(market, *market.slash_arguments(report, market.small)) == ("NotActivated", 0)
+    report = market.submitted([make_leaf(market.small, level=4)])
+    assert refusal(market, report) == ("NotActivated", 0)
 
 
-def test_refuses_a_leaf_not_in_root(market):
+def test_refuses_a_report_that_does_not_exist(market):
+    report = settled(market, 4)
+    _, leaf, proof = market.slash_arguments(report, market.small)
+    assert refused(market.court.propose, 7, leaf, proof, sender=market.stranger) == ("NotActivated", 7)
+
+
+@pytest.mark.parametrize(
+    "lie", [{"slash_level": 6}, {"provider": NOBODY}, {"uptime_ppm": 1}, {"cumulative_fees": 1}, {"measured": False}]
+)
+def test_refuses_a_leaf_that_the_report_does_not_hold(market, lie):
     report = settled(market, 2)
-    epoch, _, proof, customers, weights = market.slash_arguments(report, market.small)
-    worse = plain(replace(market.proof(report, market.small)[0], slash_level=6))
-    found = refusal(market, epoch, worse, proof, customers, weights)
-    assert found == ("NotInRoot", 0, market.small.address.lower())
+    leaf, proof = market.proof(report, market.small)
+    found = refused(market.court.propose, 0, plain(replace(leaf, **lie)), proof, sender=market.stranger)
+    assert found == ("NotInRoot", 0, lie.get("provider", market.small.address.lower()))
+
+
+def test_refuses_a_leaf_replayed_from_another_epoch(market):
+    first = settled(market, 4)
+    settled(market, 0)
+    _, leaf, proof = market.slash_arguments(first, market.small)
+    found = refused(market.court.propose, 1, leaf, proof, sender=market.stranger)
+    assert found == ("NotInRoot", 1, market.small.address.lower())
 
 
 @pytest.mark.parametrize("level", [0, 1])
 def test_refuses_levels_that_cost_no_stake(market, level):
-    report = settled(market, level)
-    assert refusal(market, *market.slash_arguments(report, market.small)) == ("NothingToSlash", level, 2)
+    assert refusal(market, settled(market, level)) == ("NothingToSlash", level, 2)
 
 
-def test_refuses_a_level_that_does_not_exist(market):
-    report = settled(market, 9)
-    assert refusal(market, *market.slash_arguments(report, market.small)) == ("UnknownLevel", 9, 8)
+@pytest.mark.parametrize("level", [9, 255])
+def test_refuses_levels_that_no_leaf_has(market, level):
+    """Nine is the code of two receipts, which needs a proof: no report may claim it."""
+    assert refusal(market, settled(market, level)) == ("UnknownCode", level, 8)
 
 
 def test_refuses_a_second_for_the_same_provider_and_epoch(market):
     report = settled(market, 3)
-    propose(market, report)
-    assert refusal(market, *market.slash_arguments(report, market.small)) == ("AlreadyProposed", 1)
+    market.propose(report, market.small)
+    assert refusal(market, report) == ("AlreadyProposed", 1)
 
 
-def test_refuses_customers_that_the_leaf_does_not_name(market):
-    people, weights = [market.alice, market.bob], [3, 1]
-    digest = harmed_digest(people, weights)
-    report = settled(market, 3, digest)
-    found = refusal(market, *market.slash_arguments(report, market.small, [market.stranger], [1]))
-    assert found == ("WrongHarmed", harmed_digest([market.stranger], [1]), digest)
-    found = refusal(market, *market.slash_arguments(report, market.small, people, [1, 3]))
-    assert found == ("WrongHarmed", harmed_digest(people, [1, 3]), digest)
-    assert refusal(market, *market.slash_arguments(report, market.small)) == ("WrongHarmed", bytes(32), digest)
-    found = refusal(market, *market.slash_arguments(report, market.small, people, [1]))
-    assert found == ("LengthMismatch", 2, 1)
-
-
-def test_refuses_customers_where_the_leaf_names_nobody(market):
+def test_refuses_a_second_after_the_first_was_cancelled(market, as_challenges):
     report = settled(market, 3)
-    found = refusal(market, *market.slash_arguments(report, market.small, [market.stranger], [1]))
-    assert found == ("WrongHarmed", harmed_digest([market.stranger], [1]), bytes(32))
+    slash_id = market.propose(report, market.small)
+    market.court.cancel(slash_id, market.bob, {"from": as_challenges})
+    assert refusal(market, report) == ("AlreadyProposed", 1)
+
+
+def test_refuses_to_slash_somebody_who_never_registered(market):
+    report = market.settle([make_leaf(market.fresh, level=4)])
+    assert refusal(market, report, market.fresh) == ("NotRegistered", market.fresh.address.lower())
 
 
 def test_refuses_after_the_statute_and_not_a_second_before(market):
@@ -81,41 +100,69 @@ def test_refuses_after_the_statute_and_not_a_second_before(market):
     market.wait_until(deadline)
     assert market.court.propose.call(*market.slash_arguments(report, market.small), {"from": market.stranger}) == 1
     market.wait_until(deadline + 1)
-    found = refusal(market, *market.slash_arguments(report, market.small))
-    assert found == ("OutOfStatute", deadline, deadline + 1)
+    assert refusal(market, report) == ("OutOfStatute", deadline, deadline + 1)
+
+
+def test_refuses_a_proposer_without_a_bond(market):
+    report = settled(market, 3)
+    found = refusal(market, report, sender=accounts[12])
+    assert found == ("ERC20InsufficientAllowance", market.court.address.lower(), 0, BOND)
 
 
 @pytest.mark.parametrize(("level", "percent"), [(2, 1), (3, 2), (4, 4), (5, 10), (6, 20), (7, 10), (8, 10)])
 def test_sizes_are_those_of_the_matrix(market, level, percent):
-    report = settled(market, level)
-    tx = propose(market, report)
-    assert market.court.levelPpm(level) == percent * 10_000
+    report = settled(market, level, harms={market.small: HARMED})
+    purses = Purses(market, market.fresh)
+    tx = market.court.propose(*market.slash_arguments(report, market.small), {"from": market.fresh})
+    amount = REQUIRED * percent // 100
+    assert market.court.codePpm(level) == percent * 10_000
     assert tx.return_value == 1 == market.court.slashCount() == market.court.slashOf(market.small, 0)
-    assert dict(tx.events["SlashProposed"]) == {
-        "id": 1,
+    assert purses.moved() == {str(market.fresh): -BOND, "bonds": BOND}
+    told = {
         "provider": market.small,
         "epoch": 0,
-        "level": level,
-        "amount": REQUIRED * percent // 100,
-        "executableAt": tx.timestamp + 6,
+        "code": level,
+        "amount": amount,
+        "executableAt": tx.timestamp + CHALLENGE,
+        "proposer": market.fresh,
+        "bond": BOND,
+        "harmed": "0x" + HARMED.hex(),
+        "queued": False,
     }
+    assert dict(tx.events["SlashProposed"]) == told | {"id": 1}
     assert "SlashCut" not in tx.events
-    slash = market.court.slash(1).dict()
-    assert (slash["provider"], slash["epoch"], slash["level"]) == (market.small, 0, level)
-    assert (slash["proposedAt"], slash["executableAt"]) == (tx.timestamp, tx.timestamp + 6)
-    assert (slash["amount"], slash["taken"], slash["executedAt"]) == (REQUIRED * percent // 100, 0, 0)
+    rest = {"stage": OPEN, "proposedAt": tx.timestamp, "ruleBy": 0, "contestant": NOBODY}
+    rest |= {"taken": 0, "harmedPart": 0, "harmedGiven": 0, "pagesGiven": 0}
+    assert market.court.slash(1).dict() == told | rest
 
 
-def test_levels_below_two_have_no_size(market):
-    assert [market.court.levelPpm(level) for level in (0, 1)] == [0, 0]
-    assert refused(market.court.levelPpm, 9, sender=market.stranger) == ("UnknownLevel", 9, 8)
+def test_what_nobody_proposed_is_all_zero(market):
+    assert market.court.slash(1)["stage"] == 0 and market.court.slashOf(market.small, 0) == 0
 
 
-def test_cuts_availability_slashes_at_ten_percent_in_thirty_days(market):
+def test_codes_below_two_have_no_size_and_above_nine_none_exists(market):
+    assert [market.court.codePpm(code) for code in (0, 1, 9)] == [0, 0, 250_000]
+    assert refused(market.court.codePpm, 10, sender=market.stranger) == ("UnknownCode", 10, 9)
+
+
+def test_the_bond_is_one_percent_of_a_large_amount(market):
+    """One hundredth from a thousand stake tokens on; here twenty per cent of two hundred million."""
+    market.register(market.fresh, H100, 10_000)
+    market.staking.stake(300_000_000 * STAKE, {"from": market.fresh})
+    report = market.settle([make_leaf(market.fresh, level=6)])
+    slash_id = market.propose(report, market.fresh)
+    amount = market.court.slash(slash_id)["amount"]
+    assert amount == market.staking.requiredStake(H100, 10_000) // 5
+    assert market.court.slash(slash_id)["bond"] == amount // 100 > BOND
+    assert [market.court.bondFor(a) for a in (0, 1000 * STAKE, 1000 * STAKE + 100)] == [BOND, BOND, BOND + 1]
+
+
+def test_availability_is_capped_at_ten_percent_in_thirty_days(market):
     """4 + 4 + 4: the third is cut to 2, a fourth to nothing; an outage beside them is not. After 30 days all is new."""
     amounts, cuts, first = [], [], None
     for level in (4, 4, 4, 2, 5):
-        tx = propose(market, settled(market, level))
+        report = settled(market, level)
+        tx = market.court.propose(*market.slash_arguments(report, market.small), {"from": market.stranger})
         first = tx if first is None else first
         amounts.append(tx.events["SlashProposed"]["amount"] * 100 // REQUIRED)
         cuts += [(cut["full"], cut["amount"]) for cut in tx.events["SlashCut"]] if "SlashCut" in tx.events else []
@@ -128,35 +175,43 @@ def test_cuts_availability_slashes_at_ten_percent_in_thirty_days(market):
     assert market.court.availabilityLeftPpm(market.small) == 0
     market.wait_until(first.timestamp + 30 * DAY)
     assert market.court.availabilityLeftPpm(market.small) == 40_000
-    market.wait(300)
+    market.wait(600)
     assert market.court.availabilityLeftPpm(market.small) == 100_000
 
 
-def test_refuses_to_be_deployed_beside_contracts_that_obey_another_court(market, built):
-    links = (market.stake_token, market.staking, market.escrow, market.ledger)
-    found = deployment_refused(built.SlashingCourt, *links, (6,), sender=market.stranger)
-    assert found[:3] == ("WrongLink", "staking.court", market.court.address.lower())
+@pytest.mark.parametrize("cancelled", [0, 1, 2])
+def test_a_cancelled_slash_gives_its_share_of_the_window_back(market, as_challenges, cancelled):
+    """Of 4, 4 and the remaining 2 one is cancelled, the first, a middle or the last."""
+    ids = [opened(market, 4) for _ in range(3)]
+    assert market.court.availabilityLeftPpm(market.small) == 0
+    market.court.cancel(ids[cancelled], market.bob, {"from": as_challenges})
+    assert market.court.availabilityLeftPpm(market.small) == (40_000, 40_000, 20_000)[cancelled]
+    others = [slash_id for slash_id in ids if slash_id != ids[cancelled]]
+    for slash_id in others:
+        market.court.cancel(slash_id, market.bob, {"from": as_challenges})
+    assert market.court.availabilityLeftPpm(market.small) == 100_000
 
 
-def test_refuses_to_be_deployed_with_a_window_longer_than_stake_can_be_reached(market, built, deploy_script):
-    from brownie import web3
-
-    nonce = web3.eth.get_transaction_count(market.admin.address)
-    ledger, staking, escrow, court = (deploy_script.created_address(market.admin.address, nonce + i) for i in range(4))
-    stake, pay, sender = market.stake_token, market.payment_token, {"from": market.admin}
-    rules = tuple(market.ledger.rules())
-    others = (escrow, market.verifiers, market.admin, market.authority)
-    assert built.EpochLedger.deploy(pay, *others, (1, 60, 4, 0), rules, sender) == ledger
-    assert built.ProviderStaking.deploy(stake, ledger, court, (70, 1), sender) == staking
-    assert built.JobEscrow.deploy(pay, stake, ledger, court, (130,), sender) == escrow
-    found = deployment_refused(built.SlashingCourt, stake, staking, escrow, ledger, (7,), sender=market.admin)
-    assert found == ("OutOfBounds", "unbondingSeconds", 70, 71, 2**64 - 1)
-    assert built.SlashingCourt.deploy(stake, staking, escrow, ledger, (6,), sender) == court
+def test_a_slash_cancelled_after_its_window_passed_gives_nothing_back(market, as_challenges):
+    slash_id = opened(market, 4)
+    market.wait(30 * DAY)
+    later = opened(market, 3)
+    market.court.cancel(slash_id, market.bob, {"from": as_challenges})
+    assert market.court.availabilityLeftPpm(market.small) == 80_000
+    market.court.cancel(later, market.bob, {"from": as_challenges})
+    assert market.court.availabilityLeftPpm(market.small) == 100_000
 
 
-def test_a_slash_needs_no_claimed_fees_and_leaves_claims_alone(market):
+def test_cancelling_an_outage_leaves_the_window_alone(market, as_challenges):
+    opened(market, 4)
+    slash_id = opened(market, 5)
+    market.court.cancel(slash_id, market.bob, {"from": as_challenges})
+    assert market.court.availabilityLeftPpm(market.small) == 60_000
+
+
+def test_a_slash_leaves_claims_alone(market):
     report = market.settle([make_leaf(market.small, 9 * PAY, level=4)], charges={market.alice: 10 * PAY})
-    propose(market, report)
+    market.propose(report, market.small)
     balance = market.payment_token.balanceOf(market.small)
     market.ledger.claim(*market.claim_arguments(report, market.small), {"from": market.small})
     assert market.payment_token.balanceOf(market.small) == balance + 9 * PAY
