@@ -62,6 +62,8 @@ def _record(engine: MockProvider) -> ProviderRecord:
         registered_at=0,
         stake=10**9,
         required_stake=1,
+        delegated=0,
+        commission_ppm=0,
     )
 
 
