@@ -153,6 +153,7 @@ def expectations(p: Mapping[str, Any], at: Mapping[str, str], deployer: str) -> 
             **{"slotSeconds": slot, "slotsPerEpoch": slots, "epochSeconds": epoch, "genesis": 0},
             **{"activationDelay": activation, "reportDelay": report, "settlementSeconds": epoch + report + activation},
             **{"rules": values(p, "rules"), "limits": values(p, "limits")},
+            "mostPerProvider": p["limits"]["most_per_provider"],
         },
         "EpochLedger": {
             **{"clock": clock, "paymentToken": at["PaymentToken"], "escrow": at["JobEscrow"]},
