@@ -29,10 +29,17 @@ contract EpochClock is IEpochClock, AccessManaged {
     /// @dev The ledger keeps amounts of a report in 96 bits.
     uint256 internal constant MOST_AMOUNT = type(uint96).max;
 
-    /// @dev From this epoch on these rules hold, until the next entry.
+    /// @dev `Rules` in two slots, and the epoch from which on they hold, until the next entry.
     struct RulesFrom {
+        uint32 providerPpm;
+        uint32 verifierPpm;
+        uint32 slaFundPpm;
+        uint32 treasuryPpm;
+        uint128 incentivePerEpoch;
+        uint128 stakeRate;
+        uint32 ttftTargetMs;
+        uint32 probeGapSlots;
         uint64 fromEpoch;
-        Rules rules;
     }
 
     uint32 public immutable slotSeconds;
@@ -52,7 +59,7 @@ contract EpochClock is IEpochClock, AccessManaged {
         activationDelay = uint64(Bounds.within("activationDelay", config.activationDelay, 1, MOST_ACTIVATION_DELAY));
         reportDelay = uint64(Bounds.within("reportDelay", config.reportDelay, 0, MOST_REPORT_DELAY));
         _checkRules(rules_, config.slotsPerEpoch);
-        _rules.push(RulesFrom({fromEpoch: 0, rules: rules_}));
+        _rules.push(_from(0, rules_));
         emit RulesSet(0, rules_);
         _setLimits(limits_);
     }
@@ -69,10 +76,24 @@ contract EpochClock is IEpochClock, AccessManaged {
         _checkRules(rules_, slotsPerEpoch);
         bool begun = genesis != 0 && block.timestamp >= genesis;
         uint64 fromEpoch = begun ? currentEpoch() + 1 : 0;
-        RulesFrom storage last = _rules[_rules.length - 1];
-        if (last.fromEpoch == fromEpoch) last.rules = rules_;
-        else _rules.push(RulesFrom({fromEpoch: fromEpoch, rules: rules_}));
+        uint256 last = _rules.length - 1;
+        if (_rules[last].fromEpoch == fromEpoch) _rules[last] = _from(fromEpoch, rules_);
+        else _rules.push(_from(fromEpoch, rules_));
         emit RulesSet(fromEpoch, rules_);
+    }
+
+    function _from(uint64 fromEpoch, Rules memory r) private pure returns (RulesFrom memory) {
+        return RulesFrom({
+            providerPpm: r.providerPpm,
+            verifierPpm: r.verifierPpm,
+            slaFundPpm: r.slaFundPpm,
+            treasuryPpm: r.treasuryPpm,
+            incentivePerEpoch: r.incentivePerEpoch,
+            stakeRate: r.stakeRate,
+            ttftTargetMs: r.ttftTargetMs,
+            probeGapSlots: r.probeGapSlots,
+            fromEpoch: fromEpoch
+        });
     }
 
     function _checkRules(Rules memory r, uint256 slots) private pure {
@@ -140,7 +161,17 @@ contract EpochClock is IEpochClock, AccessManaged {
         // the epochs asked for are recent, so the search begins at the newest entry; the first is in force from epoch 0
         uint256 i = _rules.length - 1;
         while (_rules[i].fromEpoch > epoch) --i;
-        return _rules[i].rules;
+        RulesFrom storage r = _rules[i];
+        return Rules({
+            providerPpm: r.providerPpm,
+            verifierPpm: r.verifierPpm,
+            slaFundPpm: r.slaFundPpm,
+            treasuryPpm: r.treasuryPpm,
+            incentivePerEpoch: r.incentivePerEpoch,
+            stakeRate: r.stakeRate,
+            ttftTargetMs: r.ttftTargetMs,
+            probeGapSlots: r.probeGapSlots
+        });
     }
 
     /// @inheritdoc IEpochClock

@@ -276,7 +276,11 @@ contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
 
     function _recover(bytes32 digest, bytes[] calldata signatures) private pure returns (address[] memory signers) {
         signers = new address[](signatures.length);
-        for (uint256 i = 0; i < signatures.length; ++i) signers[i] = ECDSA.recoverCalldata(digest, signatures[i]);
+        for (uint256 i = 0; i < signatures.length; ++i) {
+            ECDSA.RecoverError fault;
+            (signers[i], fault,) = ECDSA.tryRecoverCalldata(digest, signatures[i]);
+            if (fault != ECDSA.RecoverError.NoError) revert ECDSA.ECDSAInvalidSignature();
+        }
     }
 
     function _keep(Report calldata report, Stored storage r) private {
@@ -340,7 +344,7 @@ contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
         Carry storage carry = _carries[epoch];
         if (chunk != 0) seen = Leaves.Seen(carry.provider, carry.fees, carry.incentive, carry.slashed);
         _checkHash(Leaves.foldChunk(address(this), epoch, packed, chunk * CHUNK, seen), roots[chunk]);
-        IEpochClock(clock).checkSlashed(seen.slashed, r.leafCount);
+        if (seen.slashed != 0) IEpochClock(clock).checkSlashed(seen.slashed, r.leafCount);
 
         r.leafChunks += 1;
         if (last) {

@@ -47,7 +47,7 @@ library Leaves {
         returns (bytes32)
     {
         uint256 count = packed.length / LEAF_BYTES;
-        bytes32[] memory nodes = new bytes32[](count);
+        bytes32[] memory nodes = new bytes32[]((count + 1) / 2);
         uint256 faults;
         assembly ("memory-safe") {
             // the five words that are hashed, beyond the free pointer
@@ -60,23 +60,54 @@ library Leaves {
             let fees := mload(add(seen, 0x20))
             let incentive := mload(add(seen, 0x40))
             let slashed := mload(add(seen, 0x60))
-            let to := nodes
+            let copied := add(words, 0x60)
             let from := packed.offset
-            for { let end := add(from, shl(6, count)) } lt(from, end) { from := add(from, 0x40) } {
-                calldatacopy(add(words, 0x60), from, 0x40)
+            let end := add(from, shl(6, count))
+            for { let to := add(nodes, 0x20) } lt(from, end) { to := add(to, 0x20) } {
+                calldatacopy(copied, from, 0x40)
                 mstore(0x00, keccak256(words, 0xa0))
-                to := add(to, 0x20)
-                mstore(to, keccak256(0x00, 0x20))
-
-                let word := calldataload(from)
-                fees := add(fees, and(word, 0xffffffffffffffffffffffff))
-                word := shr(96, word)
-                faults := or(faults, iszero(gt(word, last)))
-                last := word
-                word := calldataload(add(from, 0x20))
-                incentive := add(incentive, shr(160, word))
-                slashed := add(slashed, gt(and(word, 0xff00000000), 0x1ffffffff))
-                faults := or(faults, or(and(word, ZERO_BITS), and(add(word, RAISE), CARRIES)))
+                let a := keccak256(0x00, 0x20)
+                {
+                    let word0 := calldataload(from)
+                    let word1 := calldataload(add(from, 0x20))
+                    fees := add(fees, and(word0, 0xffffffffffffffffffffffff))
+                    incentive := add(incentive, shr(160, word1))
+                    slashed := add(slashed, gt(and(word1, 0xff00000000), 0x1ffffffff))
+                    let provider := shr(96, word0)
+                    faults :=
+                        or(
+                            or(faults, iszero(gt(provider, last))),
+                            or(and(word1, ZERO_BITS), and(add(word1, RAISE), CARRIES))
+                        )
+                    last := provider
+                }
+                from := add(from, 0x40)
+                if eq(from, end) {
+                    mstore(to, a)
+                    break
+                }
+                calldatacopy(copied, from, 0x40)
+                mstore(0x00, keccak256(words, 0xa0))
+                let b := keccak256(0x00, 0x20)
+                {
+                    let word0 := calldataload(from)
+                    let word1 := calldataload(add(from, 0x20))
+                    fees := add(fees, and(word0, 0xffffffffffffffffffffffff))
+                    incentive := add(incentive, shr(160, word1))
+                    slashed := add(slashed, gt(and(word1, 0xff00000000), 0x1ffffffff))
+                    let provider := shr(96, word0)
+                    faults :=
+                        or(
+                            or(faults, iszero(gt(provider, last))),
+                            or(and(word1, ZERO_BITS), and(add(word1, RAISE), CARRIES))
+                        )
+                    last := provider
+                }
+                from := add(from, 0x40)
+                let greater := shl(5, gt(a, b))
+                mstore(greater, a)
+                mstore(xor(greater, 0x20), b)
+                mstore(to, keccak256(0x00, 0x40))
             }
             if iszero(faults) {
                 mstore(seen, last)
