@@ -266,16 +266,18 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
     {
         address before;
         for (uint256 i = 0; i < charges.length; ++i) {
-            address customer_ = charges[i].customer;
+            Charge calldata one = charges[i];
+            (address customer_, uint256 amount) = (one.customer, one.amount);
             if (customer_ <= before) revert ChargesNotAscending(before, customer_);
             before = customer_;
-            total += _charge(epoch, customer_, charges[i].amount);
+            _charge(epoch, customer_, amount);
+            total += amount;
         }
         totalBalances -= total;
         if (total != 0) _paymentToken.safeTransfer(epochLedger, total);
     }
 
-    function _charge(uint64 epoch, address customer_, uint256 amount) private returns (uint256) {
+    function _charge(uint64 epoch, address customer_, uint256 amount) private {
         if (amount == 0) revert ZeroAmount();
         Customer storage c = _customers[customer_];
         uint256 cap = _capAt(c, epoch);
@@ -283,10 +285,11 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         (uint256 balance, uint256 thawing) = (c.balance, c.thawing);
         if (amount > balance) revert ChargeAboveBalance(customer_, amount, balance);
         balance -= amount;
-        c.balance = balance.toUint120();
-        if (thawing > balance) c.thawing = balance.toUint120();
+        // it was a balance before and has become smaller
+        // forge-lint: disable-next-line(unsafe-typecast)
+        c.balance = uint120(balance);
+        if (thawing > balance) c.thawing = c.balance;
         emit Charged(customer_, epoch, amount, balance);
-        return amount;
     }
 
     /// @inheritdoc IJobEscrow
@@ -433,8 +436,10 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
     }
 
     function _capAt(Customer storage c, uint64 epoch) private view returns (uint88) {
-        if (epoch >= c.lastFrom) return c.lastCap;
-        if (epoch >= c.priorFrom) return c.priorCap;
+        (uint88 last, uint40 lastFrom, uint88 prior, uint40 priorFrom) =
+            (c.lastCap, c.lastFrom, c.priorCap, c.priorFrom);
+        if (epoch >= lastFrom) return last;
+        if (epoch >= priorFrom) return prior;
         return uint88(c.olderCaps.upperLookupRecent(epoch));
     }
 }

@@ -1,6 +1,7 @@
 """setCap: how much may be charged per epoch."""
 
 from brownie.test import given, strategy
+from hypothesis import HealthCheck, settings
 
 from tests.contracts.support.market import PAY
 from tests.contracts.support.refusals import refused
@@ -102,6 +103,7 @@ def test_works_before_the_clock_is_opened_and_while_the_market_is_paused(unopene
 
 
 @given(steps=strategy("(uint8,uint8)[]", min_length=1, max_length=14))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_epoch_keeps_the_cap_that_the_rules_give_it(market, steps):
     """A model that keeps a cap for every epoch agrees after any order of changes and waiting."""
     first, ahead = market.clock.currentEpoch(), 60
