@@ -47,6 +47,8 @@ async def agent(town: Town, tmp_path: Path) -> AsyncIterator[harness.TestAgent]:
             0,
             200,
             200,
+            0,
+            0,
         )
         await town.directory.refresh()
         yield agent

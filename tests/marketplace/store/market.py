@@ -274,11 +274,19 @@ class Market:
 
 @asynccontextmanager
 async def market(
-    devnet: Devnet, database: Database, folder: Path, slots_per_epoch: int = 60, lead_s: int = 30
+    devnet: Devnet,
+    database: Database,
+    folder: Path,
+    slots_per_epoch: int = 60,
+    lead_s: int = 30,
+    changes: dict[str, dict[str, Any]] | None = None,
 ) -> AsyncIterator[Market]:
-    """Build a market whose clock starts `lead_s` after it is opened; its servers are stopped at the end."""
+    """Build a market whose clock starts `lead_s` after it is opened; its servers are stopped at the end.
+
+    `changes` replace single parameters of the deployment.
+    """
     accounts = list(devnet.accounts)
-    deployment = deploy(devnet, {"clock": {"slots_per_epoch": slots_per_epoch}})
+    deployment = deploy(devnet, changes or {"clock": {"slots_per_epoch": slots_per_epoch}})
     async with await Chain.connect([devnet.url], deployment, finality=Finality.depth(0)) as chain:
         providers = sorted(accounts[2:6], key=lambda one: one.address)
         made = Market(

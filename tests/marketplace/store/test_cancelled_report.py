@@ -142,6 +142,43 @@ async def test_a_cancelled_report_is_refunded_once_and_its_epoch_and_all_behind_
         assert (await replay(epoch, town.chain, town.store)).difference is None
 
 
+PATIENT = {
+    "clock": {"activation_delay_seconds": 90},
+    "staking": {"unbonding_seconds": 400},
+    "escrow": {"thaw_seconds": 400},
+    "verifiers": {"unbonding_seconds": 400},
+    "gateways": {"unbonding_seconds": 400},
+}
+"""A deployment whose reports wait for longer than an epoch, so that several wait at once."""
+
+
+async def test_reports_behind_a_cancelled_one_go_with_it_and_all_come_back_in_order(
+    devnet: Devnet, database: Database, tmp_path: Path
+) -> None:
+    async with market(devnet, database, tmp_path, changes=PATIENT) as town:
+        for epoch in (0, 1):
+            await town.live_through(epoch)
+            await _tick(town)
+        assert [(await _row(town, epoch)).step for epoch in (0, 1)] == [Step.SUBMITTED, Step.SUBMITTED]
+        taken = sum(one.amount for one in of_type(await _events(town), Charged))
+        _cancel(town, 0)
+        assert await Epochs(town.chain).refunds_due(await town.chain.head()) == taken
+        for _ in range(40):
+            await _tick(town)
+            rows = {row.epoch: row for row in await EpochSteps(town.database).all()}
+            if rows[1].step is Step.DONE:
+                break
+            await town.pass_time(10)
+        events = await _events(town)
+        assert sorted(one.epoch for one in of_type(events, ReportCancelled)) == [0, 1]
+        assert [one.epoch for one in of_type(events, ReportSubmitted)] == [0, 1, 0, 1]
+        assert [one.epoch for one in of_type(events, ReportActivated)] == [0, 1]
+        assert sum(one.amount for one in of_type(events, ChargeReturned)) == taken
+        assert [line for line in await check_books(town.database, town.chain) if not line.equal] == []
+        for epoch in (0, 1):
+            assert (await replay(epoch, town.chain, town.store)).difference is None
+
+
 async def test_returned_charges_count_as_used_and_not_charged_until_they_are_charged_again(town: Market) -> None:
     await town.live_through(0)
     await _tick(town)
