@@ -88,6 +88,13 @@ contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
         uint16 returned;
     }
 
+    /// @dev What a provider has claimed, and against which epoch, plus one.
+    struct Claims {
+        uint96 fees;
+        uint96 incentive;
+        uint64 through;
+    }
+
     IERC20 internal immutable _token;
     address public immutable clock;
     address public immutable escrow;
@@ -128,12 +135,6 @@ contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
     mapping(address payee => uint256) public owed;
     mapping(address provider => Claims) internal _claims;
 
-    struct Claims {
-        uint96 fees;
-        uint96 incentive;
-        uint64 through;
-    }
-
     constructor(
         address clock_,
         address paymentToken_,
@@ -155,6 +156,16 @@ contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
         _activationDelay = IEpochClock(clock_).activationDelay();
     }
 
+    modifier whenOpen() {
+        _requireOpen();
+        _;
+    }
+
+    function _requireOpen() private view {
+        IGuardian(guardian).requireOpen();
+    }
+
+    /// @inheritdoc IEpochLedger
     function multicall(bytes[] calldata data) external returns (bytes[] memory results) {
         results = new bytes[](data.length);
         for (uint256 i = 0; i < data.length; ++i) {
@@ -166,15 +177,6 @@ contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
             }
             results[i] = result;
         }
-    }
-
-    modifier whenOpen() {
-        _requireOpen();
-        _;
-    }
-
-    function _requireOpen() private view {
-        IGuardian(guardian).requireOpen();
     }
 
     /// @inheritdoc IEpochLedger

@@ -16,8 +16,8 @@ import {IJobEscrow} from "./IJobEscrow.sol";
 ///    are owed; `pushCredits` and `pushPools` bring credits to the escrow and rewards to delegators.
 ///
 /// Until it is activated a report can be **cancelled**: by the challenge court on a proven fault, or by anybody when it
-/// is still incomplete `activationDelay` after submission. Reports behind it are cancelled with it, `refund` returns what they
-/// charged, and the epoch is reported anew once all is returned.
+/// is still incomplete `activationDelay` after submission, or not activated 14 days after it could have been. Reports
+/// behind it are cancelled with it, `refund` returns what they charged, and the epoch is reported anew once all is returned.
 ///
 /// Amounts in leaves are cumulative: one claim against the newest activated report pays all history, and a claim never
 /// pays what was claimed before.
@@ -26,6 +26,7 @@ import {IJobEscrow} from "./IJobEscrow.sol";
 /// `token balance >= pending + refunds + credits + pools + fees + incentives + owed + incentiveFund`, equal unless
 /// somebody sent tokens unasked.
 /// WARNING: tokens sent here by a plain transfer are nobody's and cannot be recovered.
+/// WARNING: all fees ever earned through a ledger, and all incentives, stay below 2^96 payment-token units each.
 interface IEpochLedger {
     /// @notice One provider's line in a report. docs/protocol.md, section 4.
     /// @param standing Routing weight: 0 whole, 1 half, 2 a quarter.
@@ -109,7 +110,7 @@ interface IEpochLedger {
     }
 
     /// @notice What is kept of a report. All zero if there is none.
-    /// @param sumFees Sum of its leaves' cumulative fees; known when it is complete.
+    /// @param sumFees What its leaves' cumulative fees sum to; its leaves are held against that.
     /// @param signers `keccak256(abi.encode(signers))`, ascending.
     /// @param completedAt Zero while chunks are missing. @param activatesAt Zero while chunks are missing.
     struct Record {
@@ -218,6 +219,7 @@ interface IEpochLedger {
     error NotYetActive(uint64 epoch, uint256 activatesAt, uint256 time);
     error NotActivated(uint64 epoch);
     error AlreadyActivated(uint64 epoch);
+    /// @notice Anybody may cancel it after `from`, unless it is completed or activated until then.
     error NotCancellable(uint64 epoch, uint256 from, uint256 time);
     error NotCancelled(bytes32 digest);
     error NotInRoot(uint64 epoch, bytes32 leafHash, bytes32 root);
@@ -227,27 +229,32 @@ interface IEpochLedger {
     /// @notice The claim exceeds what the limits permit for the epochs since the last one.
     error ClaimAboveLimit(uint256 amount, uint256 limit);
 
+    /// @notice Makes several calls of this contract, all or none; returns what each returned.
+    function multicall(bytes[] calldata data) external returns (bytes[] memory results);
+
     /// @notice Gives `amount` to the incentive fund. Anybody may, unless paused.
     function fundIncentives(uint256 amount) external;
 
     /// @notice Takes in the signed part of the next epoch's report. Not while paused.
-    /// @dev Requirements, in the order in which they are checked: no refunds are due; the epoch is the next one; it ended
-    /// at least `reportDelay` ago; `previous` is the struct hash of the report before, which is complete; evidence is not zero;
-    /// harms strictly ascending; the totals balance; verifier, treasury and provider totals within their shares of what was charged;
-    /// charged and growth within the limits; incentive and pools together within the rules and the fund; the SLA fund, counting reports
-    /// that wait, covers its part; signers strictly ascending and a quorum of the verifiers.
+    /// @dev Requirements, in the order in which they are checked: no refunds are due; the epoch is the next one; the report before
+    /// is complete, and `previous` its struct hash; fewer than 64 reports wait; evidence is not zero; the challenge court never cancelled
+    /// this very report; harms strictly ascending; the epoch ended at least `reportDelay` ago; the totals balance; provider, verifier
+    /// and treasury totals within their shares of what was charged; charged and growth within the limits; incentive and pools together
+    /// within the rules and the fund; the SLA fund, counting reports that wait, covers its part; signers strictly ascending and a quorum
+    /// of the verifiers. A report without leaves has a zero root. All but the order and the signers is the clock's `checkReport`.
     /// Effects: incentive and pools leave the fund and wait here for activation.
     /// @param signatures 65 bytes `r || s || v` each, in ascending order of their signers, over `reportDigest`.
     function submit(Report calldata report, bytes[] calldata signatures) external;
 
     /// @notice Brings in the next chunk of leaves, packed, 64 bytes each, 512 in every chunk but the last. Not while paused.
     /// @param roots Roots of all chunks; folded they are the report's `leaves`.
-    /// @dev Requires providers strictly ascending over all chunks, at most the limit of slashed leaves and, with the last
-    /// chunk, the sums before plus the totals.
+    /// @dev Requirements: as many roots as chunks, all of the chunk's bytes, every leaf well-formed; providers strictly
+    /// ascending over all chunks; at most the limit of slashed leaves; with the last chunk, the sums before plus the totals.
     function publishLeaves(uint64 epoch, bytes32[] calldata roots, uint256 chunk, bytes calldata packed) external;
 
     /// @notice Takes the next chunk of charges out of the escrow. Not while paused.
-    /// @dev Requires customers strictly ascending over all chunks and, with the last chunk, the sum in the totals.
+    /// @dev Requires customers strictly ascending over all chunks (the escrow sees to that within one) and, with the last chunk, the
+    /// sum in the totals.
     function takeCharges(
         uint64 epoch,
         Movements calldata movements,
@@ -256,9 +263,12 @@ interface IEpochLedger {
     ) external;
 
     /// @notice Gives effect to a complete report whose activation delay has passed. In order. Not while paused.
+    /// @dev Requires the payees to sum to the verifiers' total. Effects: fees and incentives of its leaves can be claimed, verifiers and
+    /// treasury are owed theirs, the SLA fund moves. A limit per provider that was lowered counts for claims from here on.
     function activate(uint64 epoch, Movements calldata movements, Payee[] calldata payees) external;
 
     /// @notice Brings the next chunk of an activated report's credits to the escrow. Never paused.
+    /// @dev All chunks together at most the total; what they leave over of it stays booked.
     function pushCredits(
         uint64 epoch,
         Movements calldata movements,
@@ -267,11 +277,15 @@ interface IEpochLedger {
     ) external;
 
     /// @notice Brings the next chunk of an activated report's delegation rewards to the delegation contract. Never paused.
+    /// @dev As with `pushCredits`.
     function pushPools(uint64 epoch, Movements calldata movements, uint256 chunk, Pool[] calldata pools) external;
 
-    /// @notice Undoes a report that is not activated, and every report behind it. Never paused.
+    /// @notice Undoes a report that is not activated, and every report behind it, the newest first. Never paused.
     /// @dev Requires the caller to be the challenge court, or the report to be incomplete and submitted more than
-    /// `activationDelay` ago.
+    /// `activationDelay` ago, or the report to have been ready for activation more than 14 days ago: longer than a pause, so that a
+    /// report which cannot be activated holds nobody up for ever. What the court cancelled is never taken again; other
+    /// cancelled reports may be.
+    /// Effects: incentives and pools return to the fund, charges taken wait for `refund`.
     function cancel(uint64 epoch) external;
 
     /// @notice Returns the next chunk of charges that a cancelled report took. Never paused.
@@ -280,7 +294,8 @@ interface IEpochLedger {
 
     /// @notice Pays a leaf's provider what it has earned and not claimed; anybody may call. Never paused.
     /// @dev Requirements: the report of `epoch` is activated; the leaf is in its root; something is unclaimed; at most the
-    /// limit per epoch since the provider's last claim. An older report pays less, never twice.
+    /// limit per epoch since the provider's last claim. An older report pays less, never twice. A limit that was lowered
+    /// counts from the next activation, one that was raised at once.
     function claim(Leaf calldata leaf, uint64 epoch, bytes32[] calldata proof)
         external
         returns (uint256 fees, uint256 incentive);

@@ -310,3 +310,31 @@ def signatures(chain_id: int, ledger: str, report: Report, keys: Iterable[bytes]
     ascending = sorted((Account.from_key(key) for key in keys), key=lambda account: int(account.address, 16))
     message = typed_data(chain_id, ledger, report)
     return [bytes(account.sign_message(message).signature) for account in ascending]
+
+
+# ------------------------------------------------------------------------------------------------------------ arguments
+
+
+def leaves_arguments(chain_id: int, ledger: str, report: Report, number: int = 0) -> tuple[Any, ...]:
+    """Return the arguments of `publishLeaves` for a chunk."""
+    return report.epoch, chunk_roots(chain_id, ledger, report), number, packed(report)[number]
+
+
+def charges_arguments(report: Report, number: int = 0) -> tuple[Any, ...]:
+    """Return the arguments of `takeCharges` for a chunk."""
+    return report.epoch, movements(report), number, [plain(each) for each in chunks(report.charges)[number]]
+
+
+def credits_arguments(report: Report, number: int = 0) -> tuple[Any, ...]:
+    """Return the arguments of `pushCredits` for a chunk."""
+    return report.epoch, movements(report), number, [plain(each) for each in chunks(report.credits)[number]]
+
+
+def pools_arguments(report: Report, number: int = 0) -> tuple[Any, ...]:
+    """Return the arguments of `pushPools` for a chunk."""
+    return report.epoch, movements(report), number, [plain(each) for each in chunks(report.pools)[number]]
+
+
+def refund_arguments(chain_id: int, ledger: str, report: Report, number: int = 0) -> tuple[Any, ...]:
+    """Return the arguments of `refund` for a chunk of a cancelled report."""
+    return digest(chain_id, ledger, report), *charges_arguments(report, number)[1:]
