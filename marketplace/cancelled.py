@@ -15,13 +15,13 @@ import structlog
 from contracts.chain import Chain
 from contracts.epochs import Epochs
 from contracts.errors import ContractRefused
-from contracts.leaves import movements
-from contracts.types import Report
+from contracts.leaves import movements, movements_hash
 from contracts.views import EpochRecord
 from marketplace.deeds import Deeds
-from marketplace.epoch_steps import EpochProgress, EpochSteps, Step
+from marketplace.epoch_steps import CancelledReport, EpochProgress, EpochSteps, Step
 from marketplace.settled import Settled
 from marketplace.waiting import NotYet
+from rewards.errors import RewardsError
 
 log = structlog.get_logger("settlement")
 
@@ -39,23 +39,27 @@ class Cancelled:
         self._epochs = Epochs(chain)
 
     async def undo(self, rows: Iterable[EpochProgress]) -> bool:
-        """Refund and start over what a cancelled report of ours took with it; returns whether there was any.
+        """Refund cancelled reports and start over what stood on one of ours; returns whether anything was started over.
 
         Raises NotYet while refunds are not final.
         """
         open_rows = [row for row in rows if not row.reached(Step.ACTIVATED)]
         signed = {row.data["digest"]: row for row in open_rows if "digest" in row.data}
-        gone = sorted((signed[digest] for digest in await self._steps.cancelled(signed)), key=lambda row: row.epoch)
-        if not gone:
+        cancelled = await self._steps.cancelled()
+        ours = [signed[one.digest.hex()] for one in cancelled if one.digest.hex() in signed]
+        if not ours and not (cancelled and await self._epochs.refunds_due(await self._chain.head())):
             return False
-        for row in gone:
-            log.error("a report was cancelled; its charges are returned", epoch=row.epoch, digest=row.data["digest"])
-            await self._refund(bytes.fromhex(row.data["digest"]), (await self._read(row.data)).report)
+        for one in cancelled:
+            await self._refund(one, signed.get(one.digest.hex()))
         due = await self._epochs.refunds_due(await self._chain.checkpoint())
         if due:
-            raise NotYet(f"{due} units of a cancelled report are still to be returned")
+            raise NotYet(f"{due} units of cancelled reports are still to be returned")
+        if not ours:
+            return False
+        first = min(row.epoch for row in ours)
         for row in open_rows:
-            if row.epoch >= gone[0].epoch and row.step is not Step.OPEN:
+            if row.epoch >= first and row.step is not Step.OPEN:
+                log.error("a report was cancelled; its epoch is settled anew", epoch=row.epoch)
                 await self._steps.start_over(row.epoch)
         return True
 
@@ -67,11 +71,23 @@ class Cancelled:
             raise NotYet(f"the report cannot be completed; it can be cancelled after {record.submitted_at + delay}")
         await self._deeds.until_done(f"cancel:{epoch}:{record.digest.hex()[:16]}", self._epochs.cancel(epoch))
 
-    async def _refund(self, digest: bytes, report: Report) -> None:
-        """Return every chunk of charges that the report took and nobody returned yet."""
-        for chunk, call in enumerate(self._epochs.refunds(digest, movements(report), report.charges)):
+    async def _refund(self, one: CancelledReport, row: EpochProgress | None) -> None:
+        """Return every chunk of charges that a report took and nobody returned yet.
+
+        Somebody else's report is refunded too where its evidence is here: what it charged holds up everybody.
+        """
+        try:
+            report = (await self._read({"evidence": one.evidence.hex()} if row is None else row.data)).report
+        except RewardsError as error:
+            log.error("the evidence of a cancelled report cannot be read", epoch=one.epoch, error=str(error))
+            return
+        moved = movements(report)
+        if movements_hash(moved) != one.movements:
+            log.error("a cancelled report moved other money than its evidence says", epoch=one.epoch)
+            return
+        for chunk, call in enumerate(self._epochs.refunds(one.digest, moved, report.charges)):
             try:
-                await self._deeds.until_done(f"refund:{digest.hex()[:16]}:{chunk}", call)
+                await self._deeds.until_done(f"refund:{one.digest.hex()[:16]}:{chunk}", call)
             except ContractRefused as refused:
                 if refused.error_name not in ("WrongChunk", "NotCancelled"):
                     raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,7 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.event_types import ReportCancelled
+from contracts.event_types import ReportCancelled, ReportSubmitted
 from marketplace.db import GATHER_LOCK, Database
 from marketplace.models import attempts, chain_events, epoch_steps, watermarks
 from rewards.attempt_lines import read_lines
@@ -55,6 +54,16 @@ class Watermark:
     gateway: str
     slot: int
     silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelledReport:
+    """A report that was cancelled: its digest, its evidence and the hash of what it moved."""
+
+    epoch: int
+    digest: bytes
+    evidence: bytes
+    movements: bytes
 
 
 class EpochSteps:
@@ -119,21 +128,34 @@ class EpochSteps:
             )
             return tuple(read_lines(line for (line,) in found))
 
-    async def cancelled(self, digests: Collection[str]) -> list[str]:
-        """Return which of these reports (digests in hex, without 0x) the chain cancelled, as the indexer has it."""
+    async def cancelled(self) -> list[CancelledReport]:
+        """Return every report that the chain cancelled, as the indexer has it, oldest first."""
+        names = (ReportSubmitted.__name__, ReportCancelled.__name__)
         async with self._database.begin() as connection:
             found = await connection.execute(
-                select(chain_events.c.fields["digest"].astext).where(
-                    chain_events.c.name == ReportCancelled.__name__,
-                    chain_events.c.fields["digest"].astext.in_(["0x" + digest for digest in digests]),
-                )
+                select(chain_events.c.name, chain_events.c.fields)
+                .where(chain_events.c.name.in_(names))
+                .order_by(chain_events.c.id)
             )
-            return [digest.removeprefix("0x") for (digest,) in found]
+            submitted: dict[str, dict[str, Any]] = {}
+            gone: list[CancelledReport] = []
+            for name, fields in found:
+                if name == ReportSubmitted.__name__:
+                    submitted[fields["digest"]] = fields
+                elif fields["digest"] in submitted:
+                    known = submitted[fields["digest"]]
+                    digest, evidence, movements = (_raw(known[key]) for key in ("digest", "evidence", "movements"))
+                    gone.append(CancelledReport(int(fields["epoch"]), digest, evidence, movements))
+            return gone
 
     async def watermarks(self) -> list[Watermark]:
         """Return every gateway's watermark."""
         async with self._database.begin() as connection:
             return await _watermarks(connection)
+
+
+def _raw(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
 
 
 async def _watermarks(connection: AsyncConnection) -> list[Watermark]:

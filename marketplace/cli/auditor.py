@@ -15,6 +15,7 @@ from marketplace.cli.chain import FINALITY_DEFAULT, RPC_DEFAULT, DeploymentOptio
 from marketplace.cli.output import ExitCode, JsonFlag, note, print_facts, print_json, print_line
 
 if TYPE_CHECKING:
+    from marketplace.cli.challenges import Challenge
     from rewards.replay import ReplayResult
 
 app = typer.Typer(
@@ -54,6 +55,44 @@ def replay(
     if not epochs and not every:
         raise typer.BadParameter("name the epochs to replay, or give --all")
     asyncio.run(_replay(epochs or [], every, evidence, rpc, deployment, finality, as_json))
+
+
+@app.command()
+def challenge(
+    epochs: Annotated[list[int], typer.Argument(min=0, help="Epochs whose reports are tried.")],
+    evidence: Annotated[
+        str | None,
+        typer.Option(
+            "--evidence",
+            envvar="BONDED_EVIDENCE",
+            help="A folder of blobs, or the URL of an evidence server; without one only the leaves are judged.",
+        ),
+    ] = None,
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Try every challenge that code can judge, and show those that would succeed, ready to be sent; exit 5 if any."""
+
+    async def work() -> list[Challenge]:
+        from marketplace.cli.challenges import find_challenges
+        from rewards.blobs import source_at
+
+        source = None if evidence is None else source_at(evidence)
+        async with open_chain(rpc, deployment, finality) as chain:
+            return [one for epoch in epochs for one in await find_challenges(chain, epoch, source)]
+
+    found = asyncio.run(work())
+    if as_json:
+        print_json({"challenges": found})
+    elif not found:
+        print_line("nothing in these reports would be judged wrong", style="green")
+    for one in () if as_json else found:
+        print_line(f"epoch {one.epoch}, {one.provider}: ground {one.ground}, {one.words}", style="bold red")
+        print_facts("Send from any account", {"to": one.to, "data": "0x" + one.data.hex()})
+    if found:
+        raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
 async def _history(rpc: str, deployment: Path | None, finality: str, as_json: bool) -> None:

@@ -84,7 +84,7 @@ class Stage:
                 "the contracts' environment is missing: run ./scripts/setup in the checkout, then this again"
             )
         env = {**os.environ, "BONDED_RPC_URL": self.devnet.url, "BONDED_DEPLOYMENT_OUT": str(self.deployment_path)}
-        await run([str(python), str(script)], env, 240.0, cwd=self.root)
+        await run([str(python), str(script)], env, 900.0, cwd=self.root)
         deployment = Deployment.read(self.deployment_path)
         self.chain = await Chain.connect([self.devnet.url], deployment, finality=Finality.finalized())
         self.outbox = FileOutbox.open(

@@ -131,24 +131,28 @@ class Market:
         await self.do(self.deployer, stake.mint(self.settler_key.address, 5_000 * WHOLE))
         await self._bond(self.gateway, "Gateways", "http://127.0.0.1:1")
         for key in self.verifier_keys:
-            verifier = Verifier(
-                key,
-                keccak(key.address.encode()),
-                MeasurementStore(self.folder / key.address),
-                _Chain(self.timing, b""),  # type: ignore[arg-type]
-                None,  # type: ignore[arg-type]
-                {},
-                now=self.now,
-            )
-            server = await self._serve(verifier, 0)
-            self.verifiers.append(verifier)
-            self.servers.append(server)
-            await self._bond(key, "Verifiers", f"http://127.0.0.1:{server.port}")
+            await self.recruit(key)
         genesis = (await self.chain.head()).time + self.lead_s
         await self.do(self.deployer, epochs.clock.open(genesis))
         self.timing = await epochs.clock.timing(await self.chain.head())
         for verifier in self.verifiers:
             verifier.surroundings = _Chain(self.timing, self.chain.deployment.domain().separator())  # type: ignore[assignment]
+
+    async def recruit(self, key: Signer) -> None:
+        """Start a verifier that answers over HTTP, and let it post its bond."""
+        verifier = Verifier(
+            key,
+            keccak(key.address.encode()),
+            MeasurementStore(self.folder / key.address),
+            _Chain(self.timing, self.chain.deployment.domain().separator()),  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]
+            {},
+            now=self.now,
+        )
+        server = await self._serve(verifier, 0)
+        self.verifiers.append(verifier)
+        self.servers.append(server)
+        await self._bond(key, "Verifiers", f"http://127.0.0.1:{server.port}")
 
     async def _serve(self, verifier: Verifier, port: int) -> HttpServer:
         application = create_server(verifier, ReportSigner(self.chain, verifier.signer, verifier, self.store))
