@@ -19,11 +19,11 @@ lint: ## Format, rules and import directions
 types: ## Check types
 	@./scripts/test types
 
-contracts: ## Compile the contracts and run their tests
-	@./scripts/test solidity contracts
+contracts: ## Compile, examine, fuzz and test the contracts
+	@./scripts/test solidity slither contracts invariants proofs
 
-invariants: ## Fuzz the invariants
-	@./scripts/test invariants
+invariants: ## Fuzz the invariants for hours: ten million calls
+	@FOUNDRY_PROFILE=long ./scripts/forge test
 
 bench: ## Measure decisions, settlement and the gateway beside its peers
 	@for bench in scripts/bench/*; do if [ -f $$bench ] && [ -x $$bench ]; then .venv/bin/python $$bench || exit 1; fi; done
