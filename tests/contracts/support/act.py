@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brownie import accounts
+from brownie.exceptions import VirtualMachineError
 
 
 @dataclass
@@ -26,3 +27,13 @@ class Act:
 def itself(contract: Any) -> Any:
     """Return a contract as an account that acts."""
     return accounts.at(contract.address, force=True)
+
+
+def tried(*call: Any) -> bool:
+    """Make a call that may be refused at this point; returns whether it went through."""
+    function, *arguments, sender = call
+    try:
+        function(*arguments, {"from": sender})
+    except (VirtualMachineError, ValueError):
+        return False
+    return True

@@ -152,8 +152,12 @@ def packed(report: Report) -> list[bytes]:
 
 def leaf_hash(chain_id: int, ledger: str, epoch: int, leaf: Leaf) -> bytes:
     """Hash a leaf twice, bound to chain, ledger and epoch."""
-    ground = encode(["uint256", "address", "uint64"], [chain_id, ledger, epoch])
-    return keccak(keccak(ground + pack(leaf)))
+    return keccak(keccak(ground_words(chain_id, ledger, epoch) + pack(leaf)))
+
+
+def ground_words(chain_id: int, ledger: str, epoch: int) -> bytes:
+    """Return the three words to which every leaf is bound."""
+    return encode(["uint256", "address", "uint64"], [chain_id, ledger, epoch])
 
 
 def tree(nodes: Sequence[bytes]) -> list[list[bytes]]:
@@ -284,7 +288,12 @@ def signed(chain_id: int, ledger: str, report: Report) -> tuple[Any, ...]:
 
 def typed_data(chain_id: int, ledger: str, report: Report) -> Any:
     """Return a report as an EIP-712 message, hashed by eth-account's general encoder."""
-    values = list(signed(chain_id, ledger, report))
+    return typed_data_of(chain_id, ledger, signed(chain_id, ledger, report))
+
+
+def typed_data_of(chain_id: int, ledger: str, signed_part: Sequence[Any]) -> Any:
+    """Return an `IEpochLedger.Report`, sound or not, as an EIP-712 message."""
+    values = list(signed_part)
     values[7] = keccak(encode([TOTALS], [values[7]]))
     values[12] = keccak(encode([HARMS], [values[12]]))
     return encode_typed_data(
@@ -307,9 +316,19 @@ def digest(chain_id: int, ledger: str, report: Report) -> bytes:
 
 def signatures(chain_id: int, ledger: str, report: Report, keys: Iterable[bytes]) -> list[bytes]:
     """Sign a report with each key, in ascending order of the signers."""
+    return signatures_of(chain_id, ledger, signed(chain_id, ledger, report), keys)
+
+
+def signatures_of(chain_id: int, ledger: str, signed_part: Sequence[Any], keys: Iterable[bytes]) -> list[bytes]:
+    """Sign an `IEpochLedger.Report`, sound or not, with each key, in ascending order of the signers."""
     ascending = sorted((Account.from_key(key) for key in keys), key=lambda account: int(account.address, 16))
-    message = typed_data(chain_id, ledger, report)
+    message = typed_data_of(chain_id, ledger, signed_part)
     return [bytes(account.sign_message(message).signature) for account in ascending]
+
+
+def signers_hash(signers: Sequence[str]) -> bytes:
+    """Return what a record keeps of its signers."""
+    return keccak(encode(["address[]"], [list(signers)]))
 
 
 # ------------------------------------------------------------------------------------------------------------ arguments

@@ -1,0 +1,96 @@
+"""Whoever has nothing but the events knows every balance, position, stage and book of every contract."""
+
+import random
+
+import pytest
+from brownie.exceptions import VirtualMachineError
+
+from tests.contracts.support.act import itself, tried
+from tests.contracts.support.acts import acts
+from tests.contracts.support.busy import busy
+from tests.contracts.support.logs import read
+from tests.contracts.support.market import STAKE
+from tests.contracts.support.rebuilt_judgement import agree
+
+# never emitted: the domain is immutable, nobody holds other tokens here, and nothing has a salt
+NEVER = {"EIP712DomainChanged", "CallSalt"}
+# of governance, which has tests of its own; nobody's money follows from them
+GOVERNANCE = {"Authority", "Timelock"}
+
+
+def wholly_slashed(m):
+    """Let the court take all that provider and delegators have, from unbonding pools too."""
+    court = itself(m.court)
+    tried(m.staking.slash, m.small, 10**24, False, False, court)
+
+
+def jailed(m):
+    tried(m.staking.slash, m.large, STAKE, True, False, itself(m.court))
+
+
+def removed(m):
+    tried(m.staking.slash, m.fresh, 0, False, True, itself(m.court))
+
+
+FORCED = (wholly_slashed, jailed, removed)
+
+
+@pytest.fixture(scope="module")
+def alive(deployment):
+    """Bring the market to life once; every test of the module starts from there."""
+    deployment.rewind()
+    outside = deployment.beginning
+    deployment.open_clock()
+    life = busy(deployment)
+    last = deployment.last_report
+    deployment.remember()
+    yield life, last
+    deployment.beginning = outside
+    deployment.rewind()
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """Collect which events came, over the tests of the module."""
+    return set()
+
+
+def test_a_market_in_the_middle_of_its_life_is_what_its_events_say(deployment, alive, seen):
+    deployment.rewind()
+    assert agree(deployment) > 200
+    seen |= {(log.contract, log.event) for log in read(deployment)}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_is_done_in_whatever_order_storage_is_what_the_events_say(deployment, alive, seen, seed):
+    """Every act of every contract, and three blows, in a random order; some are refused after what came before."""
+    rng, m, (life, last) = random.Random(seed), deployment, alive
+    m.rewind()
+    m.last_report = last
+    every = [act for name, act in acts(m, life).items() if not name.startswith(("authority.", "timelock."))]
+    every = [act for act in every if act.function._name != "setAuthority"]  # or nobody could rule any more
+    rng.shuffle(every)
+    done = 0
+    for number, act in enumerate(every):
+        try:
+            act.before()
+            done += tried(act.function, *act.arguments(), act.sender)
+        except (VirtualMachineError, ValueError, AssertionError):
+            continue  # what has to happen before was refused, or found another state
+        if number in (30, 60, 90):
+            FORCED[number // 30 - 1](m)
+            agree(m)
+    agree(m)
+    assert done > 50
+    seen |= {(log.contract, log.event) for log in read(m)}
+
+
+def test_every_event_of_every_contract_came(deployment, seen):
+    missing = {
+        f"{name}.{entry['name']}"
+        for name, contract in deployment.contracts.items()
+        for entry in contract.abi
+        if entry["type"] == "event" and name not in GOVERNANCE
+        if entry["name"] not in NEVER and (name, entry["name"]) not in seen
+    }
+    assert missing == set()
