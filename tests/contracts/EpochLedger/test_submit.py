@@ -1,15 +1,18 @@
-"""submit: which reports the ledger takes, and what it does with them."""
+"""submit: which reports the ledger takes in, in which order, and what it keeps of them."""
 
 from dataclasses import replace
 
 import pytest
 from eth_utils import keccak
 
-from contracts.types import Charge
+from contracts.types import Charge, Harm
+from tests.contracts.EpochClock.values import LIMITS, RULES, changed
 from tests.contracts.support import reports
 from tests.contracts.support.market import PAY, VERIFIER_KEYS
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.reports import make_leaf, plain, with_totals
+
+DIGITS = "0x" + 40 * "{0}"
 
 
 def ordinary(market, **parts):
@@ -22,11 +25,15 @@ def ordinary(market, **parts):
     return market.next_report([make_leaf(market.small, 60 * PAY, 2 * PAY), make_leaf(market.large, 34 * PAY)], **given)
 
 
+def signed(market, report):
+    return reports.signed(*market.ground, report)
+
+
 def refusal(market, report, signatures=None):
     """Return how a report is refused once its epoch has ended."""
     market.end_of(report.epoch)
     signatures = market.sign(report) if signatures is None else signatures
-    return refused(market.ledger.submit, plain(report), signatures, sender=market.stranger)
+    return refused(market.ledger.submit, signed(market, report), signatures, sender=market.stranger)
 
 
 # ---------------------------------------------------------------------------------------------------------------- order
@@ -34,14 +41,23 @@ def refusal(market, report, signatures=None):
 
 def test_refuses_a_report_before_the_clock_is_opened(unopened):
     report = unopened.next_report()
-    found = refused(unopened.ledger.submit, plain(report), unopened.sign(report), sender=unopened.stranger)
+    found = refused(unopened.ledger.submit, signed(unopened, report), unopened.sign(report), sender=unopened.stranger)
     assert found == ("NotOpen",)
 
 
+def test_refuses_a_report_while_the_market_is_paused(market):
+    market.end_of(0)
+    market.pause(3600)
+    report = ordinary(market)
+    assert refusal(market, report) == ("StillPaused", market.guardian.pausedUntil())
+    market.guardian.unpause({"from": market.pauser})
+    market.submit(report)
+
+
 def test_refuses_a_report_of_a_running_epoch_to_the_second(market):
-    report, end = ordinary(market), market.ledger.epochEnd(0)
+    report, end = ordinary(market), market.clock.epochEnd(0)
     market.wait_until(end - 1)
-    found = refused(market.ledger.submit, plain(report), market.sign(report), sender=market.stranger)
+    found = refused(market.ledger.submit, signed(market, report), market.sign(report), sender=market.stranger)
     assert found == ("EpochRunning", 0, end, end - 1)
 
 
@@ -55,50 +71,66 @@ def test_refuses_an_epoch_out_of_order_or_twice(market):
 def test_refuses_a_report_that_follows_another_than_the_last(market):
     wrong = keccak(text="another")
     assert refusal(market, replace(ordinary(market), previous=wrong)) == ("WrongPrevious", wrong, bytes(32))
-    first = ordinary(market)
-    market.submit(first)
+    first = market.submitted([make_leaf(market.small, PAY)], charges={market.alice: 2 * PAY})
     second = replace(market.next_report(first.leaves), previous=bytes(32))
     expected = reports.struct_hash(*market.ground, first)
     assert refusal(market, second) == ("WrongPrevious", bytes(32), expected)
+
+
+def test_refuses_a_report_before_the_one_before_is_complete(market):
+    first = ordinary(market)
+    market.submit(first)
+    second = market.next_report(first.leaves)
+    assert refusal(market, second) == ("Incomplete", 0)
+    market.ledger.publishLeaves(*reports.leaves_arguments(*market.ground, first), {"from": market.stranger})
+    assert refusal(market, second) == ("Incomplete", 0)
+    market.ledger.takeCharges(*reports.charges_arguments(first), {"from": market.stranger})
+    market.submit(second)
+
+
+def test_refuses_the_65th_report_that_waits(market):
+    market.wait_until(market.clock.epochEnd(64))
+    for _ in range(64):
+        last = market.next_report()
+        market.ledger.submit(signed(market, last), market.sign(last), {"from": market.stranger})
+        market.last_report = last
+    report = market.next_report()
+    assert refusal(market, report) == ("TooManyWaiting", 64, 64)
+    empty = reports.make_report(0)
+    market.ledger.activate(*market.activation(empty), {"from": market.stranger})
+    market.submit(report)
+    assert (market.ledger.nextEpoch(), market.ledger.nextActivation()) == (65, 1)
 
 
 def test_refuses_a_report_without_evidence(market):
     assert refusal(market, replace(ordinary(market), evidence=bytes(32))) == ("ZeroEvidence",)
 
 
-# ----------------------------------------------------------------------------------------------------------------- sums
+def test_refuses_harms_twice_or_out_of_order(market):
+    one, other = (Harm(DIGITS.format(digit), keccak(text=digit)) for digit in "12")
+    found = refusal(market, replace(ordinary(market), harms=(other, one)))
+    assert found == ("HarmsNotAscending", other.provider, one.provider)
+    found = refusal(market, replace(ordinary(market), harms=(one, one)))
+    assert found == ("HarmsNotAscending", one.provider, one.provider)
 
 
-def test_refuses_leaves_twice_or_out_of_order(market):
-    report = ordinary(market)
-    first, second = report.leaves
-    found = refusal(market, replace(report, leaves=(second, first)))
-    assert found == ("LeavesNotAscending", second.provider, first.provider)
-    found = refusal(market, replace(report, leaves=(first, first)))
-    assert found == ("LeavesNotAscending", first.provider, first.provider)
+def test_refuses_a_root_over_no_leaves(market):
+    report = market.next_report()
+    wrong = list(signed(market, report))
+    wrong[8] = reports.leaf_hash(*market.ground, 0, make_leaf(market.small, PAY))
+    signatures = reports.signatures_of(*market.ground, tuple(wrong), VERIFIER_KEYS[:2])
+    market.end_of(0)
+    found = refused(market.ledger.submit, tuple(wrong), signatures, sender=market.stranger)
+    assert found == ("WrongChunkHash", wrong[8], bytes(32))
 
 
-@pytest.mark.parametrize("change", [1, -1])
-def test_refuses_a_wrong_sum_of_each_kind(market, change):
-    report = ordinary(market, credits={(market.alice, market.large): PAY}, from_fund=PAY)
-    totals = report.totals
+def test_refuses_a_report_without_leaves_once_something_was_earned(market):
+    market.submitted([make_leaf(market.small, PAY)], charges={market.alice: 2 * PAY})
+    report = with_totals(market.next_report(), provider_fees=0, sla_fund_in=0)
+    assert refusal(market, report) == ("WrongSum", "leaves.cumulativeFees", PAY, 0)
 
-    def found(**changes):
-        return refusal(market, with_totals(report, **changes))
 
-    fees, charged = totals.provider_fees, totals.charged
-    assert found(provider_fees=fees + change) == ("WrongSum", "leaves.cumulativeFees", fees + change, fees)
-    incentive = totals.incentive
-    assert found(incentive=incentive + change) == (
-        "WrongSum",
-        "leaves.cumulativeIncentive",
-        incentive + change,
-        incentive,
-    )
-    assert found(charged=charged + change) == ("WrongSum", "charges", charged + change, charged)
-    credits, verified = totals.credits, totals.verifier_fees
-    assert found(credits=credits + change) == ("WrongSum", "credits", credits + change, credits)
-    assert found(verifier_fees=verified + change) == ("WrongSum", "payees", verified + change, verified)
+# --------------------------------------------------------------------------------------------------------------- totals
 
 
 def test_refuses_totals_that_do_not_balance(market):
@@ -110,18 +142,6 @@ def test_refuses_totals_that_do_not_balance(market):
     assert found == ("TotalsUnbalanced", inflow, inflow - 1)
 
 
-def test_refuses_a_second_report_that_takes_back_what_the_first_gave(market):
-    first = ordinary(market)
-    market.submit(first)
-    leaves = [replace(leaf, cumulative_fees=leaf.cumulative_fees - 1) for leaf in first.leaves]
-    second = reports.make_report(1, leaves, previous=reports.struct_hash(*market.ground, first))
-    second = with_totals(second, provider_fees=0, sla_fund_in=0)
-    assert refusal(market, second) == ("WrongSum", "leaves.cumulativeFees", 94 * PAY, 94 * PAY - 2)
-
-
-# --------------------------------------------------------------------------------------------------------------- limits
-
-
 def test_refuses_shares_above_those_of_the_rules(market):
     found = refusal(market, ordinary(market, treasury=2 * PAY + 1))
     assert found == ("TotalAboveLimit", "treasury", 2 * PAY + 1, 2 * PAY)
@@ -131,27 +151,53 @@ def test_refuses_shares_above_those_of_the_rules(market):
     assert refusal(market, greedy) == ("TotalAboveLimit", "providerFees", 94 * PAY + 1, 94 * PAY)
 
 
-def test_refuses_an_incentive_above_the_rules_or_the_fund(market):
-    rules = tuple(market.ledger.rules())
-    market.ledger.setRules((*rules[:4], 100 * PAY, *rules[5:]), {"from": market.admin})
-    report = market.next_report([make_leaf(market.small, 0, 5 * PAY + 1)])
+def test_refuses_charges_above_the_limit_that_holds_now(market):
+    market.clock.setLimits(changed(LIMITS, 0, 100 * PAY - 1), {"from": market.admin})
+    assert refusal(market, ordinary(market)) == ("TotalAboveLimit", "charged", 100 * PAY, 100 * PAY - 1)
+    market.clock.setLimits(changed(LIMITS, 0, 100 * PAY), {"from": market.admin})
+    market.submit(ordinary(market))
+
+
+def test_refuses_growth_above_the_limit_over_the_report_before_or_the_floor(market):
+    """Floor 10, at most threefold: 30 after nothing, 90 after 30."""
+    market.clock.setLimits((10**15, 10 * PAY, 10**15, 3_000_000, 1_000_000), {"from": market.admin})
+    found = refusal(market, market.next_report(charges={market.alice: 30 * PAY + 1}))
+    assert found == ("TotalAboveLimit", "growth", 30 * PAY + 1, 30 * PAY)
+    market.submitted(charges={market.alice: 30 * PAY})
+    found = refusal(market, market.next_report(charges={market.alice: 90 * PAY + 1}))
+    assert found == ("TotalAboveLimit", "growth", 90 * PAY + 1, 90 * PAY)
+    market.submitted(charges={market.alice: 90 * PAY})
+
+
+def test_refuses_incentive_and_pools_together_above_the_rules_or_the_fund(market):
+    market.clock.setRules(changed(RULES, 4, 100 * PAY), {"from": market.admin})
+    report = market.next_report([make_leaf(market.small, 0, 3 * PAY)], pools={market.small: 2 * PAY + 1})
     assert refusal(market, report) == ("TotalAboveLimit", "incentive", 5 * PAY + 1, 5 * PAY)
     market.settle()
-    report = market.next_report([make_leaf(market.small, 0, 50 * PAY + 1)])
+    report = market.next_report([make_leaf(market.small, 0, 49 * PAY)], pools={market.small: PAY + 1})
     assert refusal(market, report) == ("TotalAboveLimit", "incentive", 50 * PAY + 1, 50 * PAY)
-    market.submit(market.next_report([make_leaf(market.small, 0, 50 * PAY)]))
+    market.submit(market.next_report([make_leaf(market.small, 0, 49 * PAY)], pools={market.small: PAY}))
     assert market.ledger.incentiveFund() == 0
 
 
 def test_refuses_to_take_more_from_the_sla_fund_than_waiting_reports_leave_in_it(market):
     """The fund holds 10. A waiting report takes 8; of the other 2 plus an inflow of its own a second may take all."""
     pair = (market.alice, market.small)
-    first = market.next_report(credits={pair: 8 * PAY}, from_fund=8 * PAY)
-    market.submit(first)
+    first = market.submitted(credits={pair: 8 * PAY}, from_fund=8 * PAY)
     over = market.next_report(credits={pair: 2 * PAY + 1}, from_fund=2 * PAY + 1)
     assert refusal(market, over) == ("TotalAboveLimit", "creditsFromFund", 2 * PAY + 1, 2 * PAY)
-    second = market.next_report(charges={market.bob: PAY}, credits={pair: 3 * PAY}, from_fund=3 * PAY)
-    market.submit(second)
+    second = market.submitted(charges={market.bob: PAY}, credits={pair: 3 * PAY}, from_fund=3 * PAY)
+    market.activate(first)
+    market.activate(second)
+    assert market.escrow.slaFund() == 0
+
+
+def test_counts_what_waiting_reports_bring_to_the_sla_fund(market):
+    first = market.submitted(charges={market.alice: 5 * PAY})
+    pair = (market.alice, market.small)
+    over = market.next_report(credits={pair: 15 * PAY + 1}, from_fund=15 * PAY + 1)
+    assert refusal(market, over) == ("TotalAboveLimit", "creditsFromFund", 15 * PAY + 1, 15 * PAY)
+    second = market.submitted(credits={pair: 15 * PAY}, from_fund=15 * PAY)
     market.activate(first)
     market.activate(second)
     assert market.escrow.slaFund() == 0
@@ -160,6 +206,12 @@ def test_refuses_to_take_more_from_the_sla_fund_than_waiting_reports_leave_in_it
 def test_refuses_a_fund_part_larger_than_the_credits(market):
     report = market.next_report(credits={(market.alice, market.small): PAY}, from_fund=PAY + 1)
     assert refusal(market, report) == ("TotalAboveLimit", "creditsFromFund", PAY + 1, PAY)
+
+
+def test_refuses_credits_that_no_slot_holds(market):
+    huge = 2**96
+    report = market.next_report(credits={(market.alice, market.small): huge}, from_fund=huge)
+    assert refusal(market, report) == ("TotalAboveLimit", "credits", huge, huge - 1)
 
 
 # ----------------------------------------------------------------------------------------------------------- signatures
@@ -198,100 +250,113 @@ def test_refuses_signatures_for_another_chain_or_another_ledger(market):
         assert refusal(market, report, signatures)[0] in ("NotMember", "SignersNotAscending")
 
 
-@pytest.mark.parametrize("field", ["state", "rules", "checkpoint_hash", "evidence"])
-def test_refuses_a_report_changed_after_it_was_signed(market, field):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": keccak(text="changed")},
+        {"rules": keccak(text="changed")},
+        {"evidence": keccak(text="changed")},
+        {"checkpoint_block": 18},
+        {"checkpoint_hash": keccak(text="changed")},
+        {"measurements": keccak(text="changed")},
+        {"harms": (Harm(DIGITS.format("1"), keccak(text="harm")),)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_refuses_a_report_changed_after_it_was_signed(market, changes):
     report = ordinary(market)
-    signatures = market.sign(report)
-    found = refusal(market, replace(report, **{field: keccak(text="changed")}), signatures)
+    found = refusal(market, replace(report, **changes), market.sign(report))
     assert found[0] in ("NotMember", "SignersNotAscending")
 
 
-def test_refuses_movements_changed_after_they_were_signed(market):
+def test_refuses_leaves_or_movements_changed_after_they_were_signed(market):
     report = ordinary(market)
-    signatures = market.sign(report)
     one, other = report.charges
     shifted = replace(report, charges=(Charge(one.customer, one.amount - 1), Charge(other.customer, other.amount + 1)))
-    assert refusal(market, shifted, signatures)[0] in ("NotMember", "SignersNotAscending")
+    first, second = report.leaves
+    raised = replace(report, leaves=(replace(first, score_ppm=1), second))
+    for altered in (shifted, raised, replace(report, payees=()), replace(report, leaves=(first,))):
+        assert refusal(market, altered, market.sign(report))[0] in ("NotMember", "SignersNotAscending")
 
 
-def test_refuses_the_second_form_of_a_signature(market):
+def test_refuses_the_second_form_of_a_signature_and_what_is_none(market):
     report = ordinary(market)
     first, second = market.sign(report)
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     s = order - int.from_bytes(first[32:64], "big")
     mirrored = first[:32] + s.to_bytes(32, "big") + bytes([55 - first[64]])
-    assert refusal(market, report, [mirrored, second])[0] == "ECDSAInvalidSignatureS"
-    assert refusal(market, report, [first[:64], second])[0] == "ECDSAInvalidSignatureLength"
-
-
-# -------------------------------------------------------------------------------------------------------------- charges
-
-
-def test_refuses_a_charge_above_the_cap(market):
-    report = market.next_report([], charges={market.bob: 50 * PAY + 1})
-    found = refusal(market, report)
-    assert found == ("ChargeAboveCap", market.bob.address.lower(), 50 * PAY + 1, 50 * PAY)
-
-
-def test_refuses_a_charge_above_the_balance(market):
-    market.escrow.setCap(900 * PAY, {"from": market.bob})
-    report = market.next_report([], charges={market.bob: 500 * PAY + 1})
-    found = refusal(market, report)
-    assert found == ("ChargeAboveBalance", market.bob.address.lower(), 500 * PAY + 1, 500 * PAY)
+    for bad in (mirrored, first[:64], first + b"\0", b"", bytes(65)):
+        assert refusal(market, report, [bad, second]) == ("ECDSAInvalidSignature",)
 
 
 # --------------------------------------------------------------------------------------------------------------- effect
 
 
-def test_takes_the_charges_and_keeps_everything_needed_later(market):
-    report = ordinary(market)
-    alice, bob = (market.escrow.customer(c)["balance"] for c in (market.alice, market.bob))
+def test_reserves_incentive_and_pools_and_keeps_everything_needed_later(market):
+    harm = {market.small: keccak(text="pages")}
+    credits = {(market.alice, market.small): 3 * PAY}
+    report = ordinary(market, pools={market.small: PAY}, harms=harm, credits=credits, from_fund=2 * PAY)
+    report = replace(report, measurements=keccak(text="measured"), leaves=report.leaves)
+    report = with_totals(report, provider_fees=93 * PAY, sla_fund_in=report.totals.sla_fund_in + PAY)
     tx = market.submit(report)
-    assert market.escrow.customer(market.alice)["balance"] == alice - 70 * PAY
-    assert market.escrow.customer(market.bob)["balance"] == bob - 30 * PAY
     record = market.ledger.record(0).dict()
-    digest, root = reports.digest(*market.ground, report), reports.root_of(*market.ground, report)
-    assert record["digest"] == "0x" + digest.hex() and record["root"] == "0x" + root.hex()
+    assert record["digest"] == "0x" + reports.digest(*market.ground, report).hex()
     assert record["structHash"] == "0x" + reports.struct_hash(*market.ground, report).hex()
-    assert record["evidence"] == "0x" + report.evidence.hex() and record["state"] == "0x" + report.state.hex()
-    assert record["rules"] == "0x" + report.rules.hex() and tuple(record["totals"].values()) == plain(report.totals)
-    assert (record["submittedAt"], record["activatesAt"]) == (tx.timestamp, tx.timestamp + 4)
-    assert (record["activated"], record["sumFees"], record["sumIncentive"]) == (False, 94 * PAY, 2 * PAY)
+    assert record["root"] == "0x" + reports.root_of(*market.ground, report).hex()
+    assert record["movements"] == "0x" + reports.movements_hash(report).hex()
+    for name in ("evidence", "state", "rules", "measurements"):
+        assert record[name] == "0x" + getattr(report, name).hex(), name
+    assert tuple(record["totals"].values()) == plain(report.totals)
+    assert record["signers"] == "0x" + reports.signers_hash(market.signers()).hex()
+    assert (record["leafCount"], record["submittedAt"]) == (2, tx.timestamp)
+    assert (record["completedAt"], record["activatesAt"], record["activated"]) == (0, 0, False)
+    assert (record["sumFees"], record["sumIncentive"]) == (93 * PAY, 2 * PAY)
+    assert market.ledger.progress(0) == (0, 0, 0, 0)
     assert (market.ledger.nextEpoch(), market.ledger.nextActivation()) == (1, 0)
+    assert market.ledger.harmedRoot(0, market.small) == "0x" + harm[market.small].hex()
+    assert market.ledger.harmedRoot(0, market.large) == "0x" + bytes(32).hex()
 
 
-def test_publishes_the_whole_report_in_events(market):
-    report = ordinary(market, credits={(market.alice, market.small): PAY}, from_fund=PAY)
+def test_publishes_everything_that_was_signed_in_events(market):
+    harm = {market.small: keccak(text="pages")}
+    report = ordinary(market, harms=harm, credits={(market.alice, market.small): PAY}, from_fund=PAY)
     tx = market.submit(report, signers=[0, 1, 2])
-    submitted, signed = tx.events["ReportSubmitted"], tx.events["ReportSigned"]
-    assert tuple(submitted["totals"]) == plain(report.totals)
-    assert [leaf[0].lower() for leaf in submitted["leaves"]] == [leaf.provider for leaf in report.leaves]
-    assert [tuple(leaf)[1:10] for leaf in submitted["leaves"]] == [plain(leaf)[1:10] for leaf in report.leaves]
+    submitted, told = tx.events["ReportSubmitted"], tx.events["ReportSigned"]
+    assert (submitted["epoch"], submitted["leafCount"]) == (0, 2)
+    assert submitted["digest"] == "0x" + reports.digest(*market.ground, report).hex()
     assert submitted["root"] == "0x" + reports.root_of(*market.ground, report).hex()
-    assert signed["checkpointBlock"] == report.checkpoint_block
-    assert signed["checkpointHash"] == "0x" + report.checkpoint_hash.hex()
-    assert sorted(signed["signers"]) == sorted(a.address for a in market.verifier_accounts[:3])
-    moved = tx.events["MovementsPublished"]
-    assert [(c[0].lower(), c[1]) for c in moved["charges"]] == [plain(c) for c in report.charges]
-    assert [(c[0].lower(), c[1].lower(), c[2]) for c in moved["credits"]] == [plain(c) for c in report.credits]
-    assert [(p[0].lower(), p[1]) for p in moved["payees"]] == [plain(p) for p in report.payees]
+    assert submitted["movements"] == "0x" + reports.movements_hash(report).hex()
+    for name in ("evidence", "state", "rules", "measurements"):
+        assert submitted[name] == "0x" + getattr(report, name).hex(), name
+    assert tuple(submitted["totals"]) == plain(report.totals)
+    assert [tuple(harm) for harm in submitted["harms"]] == [(market.small, "0x" + harm[market.small].hex())]
+    assert told["structHash"] == "0x" + reports.struct_hash(*market.ground, report).hex()
+    assert told["previous"] == "0x" + report.previous.hex()
+    assert told["checkpointBlock"] == report.checkpoint_block
+    assert told["checkpointHash"] == "0x" + report.checkpoint_hash.hex()
+    assert list(told["signers"]) == market.signers([0, 1, 2])
+    assert "ReportCompleted" not in tx.events
 
 
-def test_takes_an_empty_report(market):
-    report = market.next_report()
-    market.submit(report)
-    assert market.ledger.record(0)["root"] == "0x" + "00" * 32
+def test_an_empty_report_is_complete_at_once(market):
+    tx = market.submit(market.next_report())
+    record = market.ledger.record(0)
+    assert record["root"] == "0x" + bytes(32).hex() and record["completedAt"] == tx.timestamp
+    assert tx.events["ReportCompleted"] == {"epoch": 0, "activatesAt": tx.timestamp + 4}
     assert not market.ledger.verifyLeaf(0, plain(make_leaf(market.small)), [])
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 13])
-def test_every_leaf_of_a_tree_of_any_size_verifies_and_no_other(market, count):
-    leaves = [make_leaf("0x" + f"{i + 1:040x}", level=i % 9) for i in range(count)]
-    report = market.next_report(leaves)
-    market.submit(report)
-    for leaf in report.leaves:
-        proof = reports.proof_of(*market.ground, report, leaf)
-        assert market.ledger.leafHash(0, plain(leaf)) == "0x" + reports.leaf_hash(*market.ground, 0, leaf).hex()
-        assert market.ledger.verifyLeaf(0, plain(leaf), proof)
-        assert not market.ledger.verifyLeaf(0, plain(replace(leaf, cumulative_fees=1)), proof)
-        assert not market.ledger.verifyLeaf(1, plain(leaf), proof)
+def test_tells_nothing_of_an_epoch_without_a_report(market):
+    record = market.ledger.record(7)
+    assert all(value == "0x" + bytes(32).hex() for value in record[:9])
+    assert not any(record[9]) and not any(record[10:])
+    assert market.ledger.progress(7) == (0, 0, 0, 0)
+    assert not market.ledger.verifyLeaf(7, plain(make_leaf(market.small)), [])
+
+
+def test_keeps_the_rules_of_every_report_though_it_writes_each_only_once(market):
+    hashes = [keccak(text=text) for text in ("a", "a", "b", "a")]
+    for rules in hashes:
+        report = replace(market.next_report(), rules=rules)
+        market.submit(report)
+    assert [market.ledger.record(epoch)["rules"] for epoch in range(4)] == ["0x" + one.hex() for one in hashes]
