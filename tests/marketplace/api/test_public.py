@@ -51,6 +51,7 @@ def test_an_epochs_lines_are_its_leaves_less_those_before(settled: Settled, visi
     assert sum(int(row["fees_units"]) for row in detail["leaves"]) == int(detail["row"]["provider_fees_units"])
     [dead] = [row for row in detail["leaves"] if row["provider"] == settled.market.dead]
     assert dead["slash_level"] == 4 and dead["ttft_p95_ms"] is None and dead["strikes"] == 2
+    assert (dead["standing"], dead["measured"]) == (now[dead["provider"]].standing, True)
 
 
 async def _report(settled: Settled, epoch: int):

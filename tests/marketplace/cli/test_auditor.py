@@ -123,3 +123,10 @@ def test_another_chain_than_the_deployments_is_refused(auditor: Person, tmp_path
     (tmp_path / "other.json").write_text(json.dumps(value))
     words = auditor.fails("auditor", "history", "--deployment", str(tmp_path / "other.json"), code=1)
     assert "31337" in words and "1" in words
+
+
+def test_an_honest_history_gives_no_challenge_with_or_without_evidence(settled: Settled, auditor: Person):
+    assert auditor.json("auditor", "challenge", "0", "1") == {"challenges": []}
+    told = auditor.says("auditor", "challenge", "0", "1", "--evidence", str(settled.evidence))
+    assert "nothing in these reports would be judged wrong" in told
+    assert "epoch 2" in auditor.fails("auditor", "challenge", "2", code=1)

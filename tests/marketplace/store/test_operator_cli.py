@@ -112,6 +112,14 @@ async def test_a_gateway_needs_its_bond_and_joins_once(bonded: Command, town: Ma
         assert code == 0, text
     member = await Operators(town.chain, "Gateways").member(fresh.address, await town.chain.head())
     assert member is not None and member.active and member.endpoint == "http://127.0.0.1:9"
+    assert (await bonded("withdraw-gateway", "--yes", who=fresh))[0] == 3, "a member has nothing to withdraw"
+    assert (await bonded("leave-gateway", "--yes", who=fresh))[0] == 0
+    assert (await bonded("leave-gateway", "--yes", who=fresh))[0] == 3
+    assert (await bonded("withdraw-gateway", "--yes", who=fresh))[0] == 3, "the bond waits for its unbonding time"
+    town.control.pass_time(121)
+    assert (await bonded("withdraw-gateway", "--yes", who=fresh))[0] == 0
+    held = await Token(town.chain, "StakeToken").balance(fresh.address, await town.chain.head())
+    assert held == 5_000 * WHOLE
 
 
 async def test_status_says_what_each_epoch_waits_for(bonded: Command, town: Market) -> None:
