@@ -358,6 +358,8 @@ contract ChallengeCourt is IChallengeCourt {
         uint256 lost;
         if (activated) (id, lost) = _slashToUndo(target.epoch, provider);
         else lost = _wouldLose(provider, target.leaf.slashLevel);
+        // two ProbeDays vindicate nobody: for its bond back a verifier would undo whatever slash a provider likes
+        if (ground == EQUIVOCATION) lost = 0;
         emit ChallengeSustained(target.epoch, provider, ground, msg.sender, id);
         if (wrong.length != 0) {
             ISlashingCourt(slashingCourt).punish(target.epoch, wrong, ppm, provider, lost, msg.sender);

@@ -622,6 +622,8 @@ contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
         Cancelled storage c = _cancelled[digest];
         if (c.chunks == 0) revert NotCancelled(digest);
         _checkMovements(c.epoch, movements, c.movements);
+        // a chunk that was never taken would be returned out of what is due to others
+        _checkNext(c.epoch, chunk, c.returned, c.chunks);
         (bytes32 hash, uint96 sum) = Chunks.digest(charges);
         _checkChunk(c.epoch, chunk, c.returned, movements.charges, charges.length, hash);
         c.returned += 1;

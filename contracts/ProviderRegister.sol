@@ -27,6 +27,7 @@ abstract contract ProviderRegister is IProviderStaking {
     uint256 internal constant MOST_MAINTENANCE_SECONDS = 3 days;
     uint256 internal constant ROLLING_SECONDS = 30 days;
     uint256 internal constant MOST_WINDOWS = 32;
+    uint256 internal constant MOST_AHEAD_SECONDS = 90 days;
     bytes32 internal constant HARDWARE_TYPE =
         keccak256("Hardware(address provider,uint64 epoch,uint8 hardwareClass,uint32 units)");
 
@@ -219,8 +220,9 @@ abstract contract ProviderRegister is IProviderStaking {
             ++count;
         }
         if (sum > maintenanceSeconds) revert MaintenanceAboveAllowance(sum, maintenanceSeconds);
-        // so that whoever reads the windows of an epoch reads few
+        // so that whoever reads the windows of an epoch reads few, and passes few that lie ahead
         Bounds.within("windows in 30 days", count, 1, MOST_WINDOWS);
+        Bounds.within("startsAt", startsAt, earliest, block.timestamp + MOST_AHEAD_SECONDS);
         windows.push(Window({startsAt: startsAt, endsAt: endsAt}));
         emit MaintenanceDeclared(msg.sender, index, startsAt, endsAt);
     }

@@ -327,13 +327,17 @@ contract SlashingCourt is VerifierPunishment, AccessManaged {
     /// @dev Takes and splits. The part of whoever is missing, a prover or the harmed, goes to the SLA fund with the dust.
     function _carryOut(uint256 id, Slash storage s, address prover) private returns (uint256 taken) {
         s.stage = Stage.Executed;
-        bool jail = s.code == OUTAGE_CODE || s.code == HARDWARE_CODE;
-        bool remove_ = s.code == LONG_OUTAGE_CODE || s.code == RECEIPTS_CODE;
-        if (s.amount != 0 || jail || remove_) {
-            taken = IProviderStaking(staking).slash(s.provider, s.amount, jail, remove_);
+        uint256 toProver;
+        if (prover == address(0)) {
+            taken = _take(s);
+        } else {
+            // a provider without stake of its own could have itself shown, and be paid by its delegators
+            uint256 before = IProviderStaking(staking).provider(s.provider).slashedTotal;
+            taken = _take(s);
+            uint256 own = IProviderStaking(staking).provider(s.provider).slashedTotal - before;
+            toProver = PpmMath.shareDown(own, PROVER_PPM);
         }
         uint256 toHarmed = s.harmed == 0 ? 0 : PpmMath.shareDown(taken, HARMED_PPM);
-        uint256 toProver = prover == address(0) ? 0 : PpmMath.shareDown(taken, PROVER_PPM);
         uint256 burned = PpmMath.shareDown(taken, BURNED_PPM);
         uint256 toSlaFund = taken - toHarmed - toProver - burned;
         s.taken = taken;
@@ -343,6 +347,13 @@ contract SlashingCourt is VerifierPunishment, AccessManaged {
         _pay(prover, toProver);
         _pay(BURN_ADDRESS, burned);
         _fund(toSlaFund);
+    }
+
+    function _take(Slash storage s) private returns (uint256 taken) {
+        bool jail = s.code == OUTAGE_CODE || s.code == HARDWARE_CODE;
+        bool remove_ = s.code == LONG_OUTAGE_CODE || s.code == RECEIPTS_CODE;
+        if (s.amount == 0 && !jail && !remove_) return 0;
+        return IProviderStaking(staking).slash(s.provider, s.amount, jail, remove_);
     }
 
     // ----------------------------------------------------------------------------------------------------- compensate
@@ -410,13 +421,13 @@ contract SlashingCourt is VerifierPunishment, AccessManaged {
         _once(keccak256(abi.encode(RECEIPTS_CODE, a.provider, epoch)));
 
         uint256 amount = PpmMath.shareDown(_required(a.provider), codePpm(RECEIPTS_CODE));
-        _count(amount);
         Slash storage s = _open(a.provider, epoch, RECEIPTS_CODE, amount);
         s.executableAt = uint64(block.timestamp);
         id = slashCount;
         emit ReceiptsEquivocated(id, a.provider, a.job, a.attempt, msg.sender);
         _emitProposed(id, s);
-        _carryOut(id, s, msg.sender);
+        // anybody may register large hardware without stake: what was asked of it would trip the breaker for nothing
+        _count(_carryOut(id, s, msg.sender));
     }
 
     function _checkProviderSigned(address provider, bytes32 structHash, bytes calldata signature) private view {

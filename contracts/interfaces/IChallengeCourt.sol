@@ -113,7 +113,8 @@ interface IChallengeCourt {
     ) external;
 
     /// @notice Ground 5: a verifier signed two ProbeDays for this provider and epoch.
-    /// @param index Of the day in `measured` that its verifier contradicted by `other`. Only that verifier is punished, with its whole bond.
+    /// @param index Of the day in `measured` that its verifier contradicted by `other`. Only that verifier is punished, with its whole bond, of
+    /// which the provider gets nothing: the two could undo its slashes at no cost otherwise.
     function challengeEquivocation(
         Target calldata target,
         Measured calldata measured,

@@ -242,8 +242,8 @@ interface IProviderStaking {
     function rebond(uint256 amount) external;
 
     /// @notice Declares that the caller will be away; returns the index of the window.
-    /// @dev Requirements: registered; begins at least `noticeSeconds` from now and not before the end of the one before; ends
-    /// after it begins; at most `maintenanceSeconds` of maintenance, and 32 windows, in the 30 days up to its end. As
+    /// @dev Requirements: registered; begins at least `noticeSeconds` and at most 90 days from now and not before the end of the one
+    /// before; ends after it begins; at most `maintenanceSeconds` of maintenance, and 32 windows, in the 30 days up to its end. As
     /// windows come in order, that holds for every 30 days.
     function declareMaintenance(uint64 startsAt, uint64 endsAt) external returns (uint256 index);
 

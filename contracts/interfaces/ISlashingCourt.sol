@@ -270,8 +270,8 @@ interface ISlashingCourt {
     /// @dev Requirements: same job, attempt, provider and request digest, different otherwise; both signed by keys the provider ever named; the earlier
     /// slot began at most 28 days ago, so whoever remembers its receipts that long cannot be led to sign a second one; neither this attempt nor another
     /// one of the provider in the epoch of the earlier slot was shown before.
-    /// Effects: takes 25 % of the required stake and removes the provider: 20 % of it to the caller, 30 % burned, 50 % to the SLA fund. Counts towards
-    /// the breaker but never waits. Never paused.
+    /// Effects: takes 25 % of the required stake and removes the provider: 20 % of what the provider itself lost to the caller, nothing of what its
+    /// delegators lost, 30 % burned, the rest to the SLA fund. What was taken counts towards the breaker, but it never waits. Never paused.
     function proveReceipts(Receipt calldata a, bytes calldata signatureA, Receipt calldata b, bytes calldata signatureB)
         external
         returns (uint256 id);
@@ -331,7 +331,7 @@ interface ISlashingCourt {
     /// @notice What availability slashes may still take from a provider today, in ppm of its required stake.
     function availabilityLeftPpm(address provider) external view returns (uint256);
 
-    /// @notice Amounts of slashes opened today and on the 7 days before (UTC), cancelled ones included, and the sum above which further ones are queued.
+    /// @notice Amounts of slashes opened (of two receipts: what was taken) today and on the 7 days before (UTC), cancelled ones included, and the sum above which further ones are queued.
     function breaker() external view returns (uint256 opened, uint256 limit);
 
     /// @notice Whether a page of the harmed was given.
