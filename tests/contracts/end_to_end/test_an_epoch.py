@@ -13,7 +13,7 @@ def test_stake_deposit_serve_report_activate_claim_and_slash(market):
     market.register(bad, CPU, 1)
     market.staking.stake(200 * STAKE, {"from": bad})
     assert market.staking.isActive(good) and market.staking.isActive(bad)
-    market.delegation.delegate(good, 300 * STAKE, {"from": market.dora})
+    market.delegation.delegate(good, 250 * STAKE, {"from": market.dora})
 
     # deposit and cap
     market.escrow.deposit(customer, 100 * PAY, {"from": customer})
@@ -72,7 +72,7 @@ def test_stake_deposit_serve_report_activate_claim_and_slash(market):
     # everybody leaves with what is theirs
     market.escrow.requestWithdrawal(40 * PAY, {"from": customer})
     market.staking.unbond(192 * STAKE, market.risk(bad, report), {"from": bad})
-    market.delegation.undelegate(good, 300 * STAKE, {"from": market.dora})
+    market.delegation.undelegate(good, 250 * STAKE, {"from": market.dora})
     market.wait(140)
     money, stake = market.payment_token.balanceOf(customer), market.stake_token.balanceOf(bad)
     delegated = market.stake_token.balanceOf(market.dora)
@@ -81,4 +81,4 @@ def test_stake_deposit_serve_report_activate_claim_and_slash(market):
     market.delegation.withdraw(good, {"from": market.dora})
     assert market.payment_token.balanceOf(customer) == money + 40 * PAY
     assert market.stake_token.balanceOf(bad) == stake + 192 * STAKE
-    assert market.stake_token.balanceOf(market.dora) == delegated + 300 * STAKE
+    assert market.stake_token.balanceOf(market.dora) == delegated + 250 * STAKE
