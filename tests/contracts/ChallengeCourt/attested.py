@@ -1,4 +1,4 @@
-"""What verifiers, providers and gateways sign, and what a report commits to of it, written from docs/protocol.md a second time.
+"""What verifiers, providers and gateways sign and what a report commits to of it, from docs/protocol.md a second time.
 
 Masks are integers here, bit s for slot s of the devnet's epoch.
 """
