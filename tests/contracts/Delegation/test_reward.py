@@ -142,6 +142,6 @@ def test_never_pays_out_more_than_came_in_and_loses_less_than_a_unit_each(market
 
 
 def test_a_report_brings_delegators_their_part(market):
-    delegate(market, 300 * STAKE)
+    delegate(market, 200 * STAKE)
     market.settle([make_leaf(market.small, incentive=PAY), make_leaf(market.large)], pools={market.small: 2 * PAY})
     assert claim(market, market.dora) == 2 * PAY

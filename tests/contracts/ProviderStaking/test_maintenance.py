@@ -81,6 +81,13 @@ def test_refuses_a_thirty_third_window_within_thirty_days(market):
     market.staking.declareMaintenance(later, later + 1, {"from": market.small})
 
 
+def test_refuses_what_begins_more_than_ninety_days_ahead(market):
+    late = market.now() + 90 * DAY + 1000
+    name, what, starts_at, _, latest = refusal(market, late, late + 1)
+    assert (name, what, starts_at) == ("OutOfBounds", "startsAt", late) and latest < late
+    declare(market, 90 * DAY - 10, 1)
+
+
 def test_cancels_the_last_window_until_it_begins(market):
     first = declare(market, 100, 50)
     second = declare(market, 200, 50)
