@@ -15,7 +15,9 @@ import typer
 from marketplace.cli.output import ExitCode, fail, note, print_facts, print_line
 
 _AHEAD_S = 30
-"""Seconds from opening the ledger to its first epoch, for gateway and verifiers to start."""
+"""Seconds from opening the ledger to its first epoch, for gateway and verifiers to start; more on a slow machine."""
+_AHEAD_SHARE = 0.6
+"""Of the time that bonds and stakes took, which are about as much work."""
 
 app = typer.Typer(
     add_completion=False,
@@ -71,15 +73,17 @@ async def _demo(keep: bool, folder: Path) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, interrupt)
-    say("starting a devnet with blocks of one second")
+    say("starting a devnet")
     stage = Stage.build(root, folder, say)
     try:
         say("compiling and deploying the contracts with brownie")
         await stage.deploy()
         await stage.fund()
         say("bonds, stakes and deposits; four providers load the model")
+        bonding = time.monotonic()
         await asyncio.gather(stage.bond(), stage.supply(), stage.enter())
-        genesis = await stage.open_ledger(_AHEAD_S)
+        ahead_s = max(_AHEAD_S, round(_AHEAD_SHARE * (time.monotonic() - bonding)))
+        genesis = await stage.open_ledger(ahead_s)
         say("the ledger is open; starting gateway, settlement and verifiers")
         await stage.operate()
         await stage.keys()

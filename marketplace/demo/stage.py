@@ -28,6 +28,7 @@ STAKE = 10**18
 PAY = 10**6
 _GIVEN_STAKE = 20_000 * STAKE
 _GIVEN_PAY = 1_000 * PAY
+_BLOCK_S = 1
 
 
 @dataclass
@@ -47,8 +48,8 @@ class Stage:
 
     @classmethod
     def build(cls, root: Path, folder: Path, say: Callable[[str], None]) -> Stage:
-        """Start a devnet of one-second blocks and hand out the parts."""
-        devnet = Devnet.start(block_time_s=1, accounts=20, slots_in_an_epoch=1)
+        """Start a devnet and hand out the parts; until everything is deployed each transaction makes a block."""
+        devnet = Devnet.start(accounts=20, slots_in_an_epoch=1)
         cast = hire(devnet.accounts, folder)
         return cls(root, folder, say, devnet, Processes(folder), cast, folder / "deployment.json")
 
@@ -76,7 +77,7 @@ class Stage:
         return json.loads(out) if out.strip() else None
 
     async def deploy(self) -> None:
-        """Compile and deploy with brownie, then connect."""
+        """Compile and deploy with brownie; from then on there is a block every second. Then connect."""
         python = self.root / ".venv-contracts" / "bin" / "python"
         script = self.root / "scripts" / "deploy.py"
         if not python.exists() or not script.exists():
@@ -85,6 +86,8 @@ class Stage:
             )
         env = {**os.environ, "BONDED_RPC_URL": self.devnet.url, "BONDED_DEPLOYMENT_OUT": str(self.deployment_path)}
         await run([str(python), str(script)], env, 900.0, cwd=self.root)
+        await asyncio.to_thread(self.devnet.rpc, "evm_setAutomine", False)
+        await asyncio.to_thread(self.devnet.rpc, "evm_setIntervalMining", _BLOCK_S)
         deployment = Deployment.read(self.deployment_path)
         self.chain = await Chain.connect([self.devnet.url], deployment, finality=Finality.finalized())
         self.outbox = FileOutbox.open(

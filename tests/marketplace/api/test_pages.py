@@ -78,7 +78,7 @@ def test_pages_show_what_the_api_says(settled: Settled, browser: Visitor):
     for text in (detail["row"]["root"], detail["row"]["evidence"], detail["row"]["transaction"]):
         assert text in page(browser, "/dashboard/epochs/0").text
     providers = page(browser, "/dashboard/providers").text
-    assert "16 slashed" in providers and "slash 2: executed" in providers and "commission 0 %" in providers
+    assert "16 slashed" in providers and "slash 2: executed" in providers and "commission 0.00 %" in providers
     assert "not measured" in page(browser, "/dashboard/epochs/0").text, "of whom nobody had attested"
 
 
