@@ -226,6 +226,8 @@ contract ChallengeCourt is IChallengeCourt {
         bytes calldata countersignature
     ) external {
         if (!_checkMeasured(target, measured, proof).activated) revert NothingToUndo(target.epoch, measured.provider);
+        // a wrong result or wrong hardware is not excused by having served somebody
+        if (target.leaf.slashLevel > MOST_MEASURED_LEVEL) revert NoFault(SERVED);
         if (!_downIn(target.epoch, measured, counter.slot)) revert NoFault(SERVED);
         if (!_served(measured.provider, receipt, signature, counter.receipt)) revert NoFault(SERVED);
         if (!_accepted(counter, countersignature)) revert NoFault(SERVED);
@@ -364,7 +366,8 @@ contract ChallengeCourt is IChallengeCourt {
         if (wrong.length != 0) {
             ISlashingCourt(slashingCourt).punish(target.epoch, wrong, ppm, provider, lost, msg.sender);
         }
-        if (activated) ISlashingCourt(slashingCourt).cancel(id, msg.sender);
+        // the proposer could not know of a receipt that was kept back, and nobody shall earn by bringing one forth
+        if (activated) ISlashingCourt(slashingCourt).cancel(id, ground == SERVED ? address(0) : msg.sender);
         else IEpochLedger(epochLedger).cancel(target.epoch);
     }
 

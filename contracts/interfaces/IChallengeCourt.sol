@@ -135,6 +135,7 @@ interface IChallengeCourt {
     /// @notice Ground 7: a customer was served in a slot that counts as down. Nobody is punished: the receipt may have been kept from them.
     /// @dev Requirements: a receipt with status served, signed by a key the provider ever named; a countersignature of it by a gateway that was in the set in
     /// that slot. Cancels a slash only, never a report that waits: one gateway that keeps receipts back must not hold up everybody's settlement.
+    /// Not for a wrong result or hardware, which having served excuses nobody. The proposer's bond goes back: nobody earns by bringing a receipt forth.
     function challengeServed(
         Target calldata target,
         Measured calldata measured,

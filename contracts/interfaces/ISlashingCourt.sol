@@ -15,7 +15,7 @@ import {IEpochLedger} from "./IEpochLedger.sol";
 /// | 5 | outage > 48 h | 10 % | jail |
 /// | 6 | outage > 120 h | 20 % | removal |
 /// | 7 | wrong result | 10 % | |
-/// | 8 | hardware | 10 % | jail, until measured again |
+/// | 8 | hardware | 10 % | jail |
 /// | 9 | two receipts for one attempt, proven by anybody, carried out at once | 25 % | removal |
 ///
 /// A verifier that signed two ProbeDays for one provider and epoch loses its whole bond, one that signed a report found wrong a tenth,
@@ -282,6 +282,7 @@ interface ISlashingCourt {
     function proveProbeDays(ProbeDay calldata a, bytes calldata signatureA, ProbeDay calldata b, bytes calldata signatureB) external;
 
     /// @notice Cancels an open, contested or upheld slash on a proof; the proposer's bond goes half to `prover`, half is burned, a contestant's goes back.
+    /// With no prover (zero) nobody was wrong, and the proposer's goes back too.
     /// Requires the challenge court.
     function cancel(uint256 id, address prover) external;
 

@@ -17,6 +17,8 @@ UP = FULL & ~DOWN
 LOST = 8 * STAKE
 TENTH = VERIFIER_BOND // 10
 LEVEL = {"slash_level": 4}
+SERVED = 7
+"""The ground that blames nobody: the proposer, here `market.fresh`, has its bond back."""
 
 
 def bad_day(market: Market, provider: Any = None, epoch: int = 0, **parts: Any) -> Any:
@@ -65,9 +67,12 @@ def sustain(
         "verifiers": -taken,
     }
     if case.slash_id:
-        moved[str(challenger)] += BOND // 2
-        moved["fire"] += BOND // 2
         moved |= {"bonds": -BOND, str(market.court): -BOND}
+        if ground == SERVED:
+            moved[str(market.fresh)] = BOND
+        else:
+            moved[str(challenger)] += BOND // 2
+            moved["fire"] += BOND // 2
     assert purses.moved() == {name: amount for name, amount in moved.items() if amount}
     assert dict(tx.events["ChallengeSustained"]) == {
         "epoch": case.report.epoch,

@@ -67,6 +67,12 @@ def test_cancels_the_slash_and_takes_nobodys_bond(gated):
     assert gated.verifiers.memberCount() == 3
 
 
+@pytest.mark.parametrize("code", [7, 8])
+def test_a_wrong_result_or_wrong_hardware_is_not_excused_by_having_served(gated, code):
+    case = slashed(gated, bad_day(gated), {"slash_level": code})
+    assert refusal(case, FUNCTION, *case.arguments(), *served(gated)) == NO_FAULT
+
+
 def test_the_slot_is_the_gateways(gated):
     """The provider's clock may be off; the countersignature decides."""
     case = slashed(gated, bad_day(gated), LEVEL)
