@@ -10,10 +10,11 @@ import {IEpochLedger} from "./IEpochLedger.sol";
 /// whole epochs and change from the next epoch on. **Limits** are a sanity check on reports; they change at once, so
 /// that a report they hold up by mistake can be let through by the same timelock that set them.
 interface IEpochClock {
-    /// @param slotSeconds One probing interval.
-    /// @param slotsPerEpoch At most 1,536, so that an epoch's slots fit in six words.
-    /// @param activationDelay From a complete report to its activation.
-    /// @param reportDelay From the end of an epoch to the first moment its report is taken.
+    /// @notice What the clock is deployed with and keeps for ever.
+    /// @param slotSeconds One probing interval, 1 to 300.
+    /// @param slotsPerEpoch At least 10 and at most 1,536, so that an epoch's slots fit in six words.
+    /// @param activationDelay From a complete report to its activation; 1 second to 7 days.
+    /// @param reportDelay From the end of an epoch to the first moment its report is taken; at most a day.
     struct Config {
         uint32 slotSeconds;
         uint32 slotsPerEpoch;
@@ -23,6 +24,7 @@ interface IEpochClock {
 
     /// @notice Settlement parameters, in force for whole epochs.
     /// @param providerPpm Share of gross fees to the provider; the four shares sum to one million.
+    /// @param verifierPpm To the verifiers. @param slaFundPpm To the SLA fund. @param treasuryPpm To the treasury.
     /// @param incentivePerEpoch Most that one report may reserve from the incentive fund, payment-token units.
     /// @param stakeRate Payment-token units per whole stake token; used for caps and for the lock of fees at risk.
     /// @param ttftTargetMs Time to first token up to which latency scores fully.
@@ -52,12 +54,17 @@ interface IEpochClock {
         uint32 mostSlashedPpm;
     }
 
+    /// @notice Epoch 0 begins at `genesis`.
     event Opened(uint64 genesis);
+    /// @notice From `fromEpoch` on, and until the next such event, these rules hold.
     event RulesSet(uint64 indexed fromEpoch, Rules rules);
+    /// @notice From now on these limits hold.
     event LimitsSet(Limits limits);
 
     error AlreadyOpen(uint64 genesis);
+    /// @notice The clock was not started yet.
     error NotOpen();
+    /// @notice The four shares of a fee do not sum to the whole.
     error WrongShares(uint256 sum, uint256 expected);
 
     /// @notice Starts the clock: epoch 0 begins at `genesis`. Once, by the access manager's permission.
@@ -74,6 +81,7 @@ interface IEpochClock {
     /// to 100 %.
     function setLimits(Limits calldata limits_) external;
 
+    /// @notice First second of epoch 0; zero until the clock is opened.
     function genesis() external view returns (uint64);
     function slotSeconds() external view returns (uint32);
     function slotsPerEpoch() external view returns (uint32);
@@ -93,8 +101,13 @@ interface IEpochClock {
     /// @notice First second after an epoch. Requires the clock to have been opened.
     function epochEnd(uint64 epoch) external view returns (uint64);
 
+    /// @notice The rules of the running epoch.
     function rules() external view returns (Rules memory);
+
+    /// @notice The rules of any epoch; of one that has not begun, as they stand.
     function rulesFor(uint64 epoch) external view returns (Rules memory);
+
+    /// @notice The limits as they stand.
     function limits() external view returns (Limits memory);
 
     /// @notice Of the limits, the one that every claim is held against.

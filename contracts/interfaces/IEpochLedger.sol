@@ -29,6 +29,10 @@ import {IJobEscrow} from "./IJobEscrow.sol";
 /// WARNING: all fees ever earned through a ledger, and all incentives, stay below 2^96 payment-token units each.
 interface IEpochLedger {
     /// @notice One provider's line in a report. docs/protocol.md, section 4.
+    /// @param cumulativeFees All it ever earned in fees, this epoch included. @param cumulativeIncentive All incentives.
+    /// @param uptimePpm Of the slots that count. @param successPpm Attempts served. @param verificationPpm Canaries answered
+    /// as expected. @param scorePpm What the scheduler goes by. @param ttftP95Bucket 255 when nothing was measured.
+    /// @param strikes In the window, this epoch included. @param slashLevel The code of `ISlashingCourt`, 1 for a strike alone.
     /// @param standing Routing weight: 0 whole, 1 half, 2 a quarter.
     /// @param measured A quorum attested and at least one slot counted.
     struct Leaf {
@@ -48,7 +52,9 @@ interface IEpochLedger {
 
     /// @notice The sums of a report:
     /// `charged + creditsFromFund = providerFees + verifierFees + treasury + slaFundIn + credits`.
-    /// @param incentive To providers, by their leaves. @param pools To delegators.
+    /// @param charged Of customers. @param providerFees What leaves rose by. @param verifierFees To the payees.
+    /// @param slaFundIn From fees to the SLA fund. @param credits To customers. @param creditsFromFund Of them, out of the SLA
+    /// fund. @param incentive To providers, by their leaves. @param pools To delegators.
     struct Totals {
         uint128 charged;
         uint128 providerFees;
@@ -80,6 +86,9 @@ interface IEpochLedger {
     }
 
     /// @notice A report as signed. `previous` is the struct hash of the report before, zero for epoch 0.
+    /// @param evidence Digest of everything it was computed from. @param state Digest of what the next epoch starts from.
+    /// @param rules Digest of code and parameters it was computed with.
+    /// @param checkpointBlock Where the chain was read; with its hash.
     /// @param leaves Root over all leaves. @param leafCount How many there are.
     /// @param measurements Root over what was measured, docs/protocol.md, section 4.
     /// @param movements `keccak256(abi.encode(Movements))`.
@@ -159,6 +168,7 @@ interface IEpochLedger {
         uint256 incentiveFund;
     }
 
+    /// @notice The incentive fund grew.
     event IncentivesFunded(address indexed from, uint256 amount, uint256 fundAfter);
     /// @notice A report was signed and taken in; with `ReportSigned` it carries everything that was signed.
     event ReportSubmitted(
@@ -180,12 +190,19 @@ interface IEpochLedger {
     );
     /// @notice Leaves as packed, 64 bytes each; the first is number `chunk * 512` of the report.
     event LeavesPublished(uint64 indexed epoch, uint256 indexed chunk, bytes packed);
+    /// @notice All leaves and charges of a report are in.
     event ReportCompleted(uint64 indexed epoch, uint64 activatesAt);
+    /// @notice A report took effect: payees and the treasury are owed theirs, leaves can be claimed.
     event ReportActivated(uint64 indexed epoch, Payee[] payees);
+    /// @notice A chunk of delegators' rewards went to the delegation contract.
     event PoolsPushed(uint64 indexed epoch, uint256 indexed chunk, Pool[] pools);
+    /// @notice A chunk of credits went to the escrow, which tells of each.
     event CreditsPushed(uint64 indexed epoch, uint256 indexed chunk, uint256 amount);
+    /// @notice A report was undone; `toRefund` of its charges had been taken.
     event ReportCancelled(uint64 indexed epoch, bytes32 indexed digest, address by, uint256 toRefund);
+    /// @notice A chunk of a cancelled report's charges went back to the escrow, which tells of each.
     event Refunded(bytes32 indexed digest, uint256 indexed chunk, uint256 amount);
+    /// @notice A provider was paid, against its leaf in the report of `epoch`.
     event Claimed(address indexed provider, uint64 indexed epoch, uint256 fees, uint256 incentive);
     event OwedClaimed(address indexed payee, uint256 amount);
 
@@ -200,27 +217,34 @@ interface IEpochLedger {
     error ZeroEvidence();
     /// @notice Charges of a cancelled report wait for `refund`.
     error RefundsDue(uint256 amount);
+    /// @notice Chunks come in order, each once.
     error WrongChunk(uint256 chunk, uint256 expected);
+    /// @notice A chunk, a list of roots or the payees are not what was signed.
     error WrongChunkHash(bytes32 found, bytes32 expected);
+    /// @notice Bytes of packed leaves, number of roots, or number of items (of which at most 512 make a chunk).
     error WrongChunkLength(uint256 length, uint256 expected);
+    /// @notice The hashes of movements are not those that were signed.
     error WrongMovements(uint64 epoch, bytes32 found, bytes32 expected);
     error LeavesNotAscending(address before, address provider);
     error HarmsNotAscending(address before, address provider);
     error ChargesNotAscending(address before, address customer);
     /// @notice A packed leaf has bits that no well-formed leaf has.
     error MalformedLeaf(uint256 index);
+    /// @notice Leaves, charges, credits, pools or payees do not sum to the total that was signed.
     error WrongSum(string name, uint256 stated, uint256 computed);
     error TotalsUnbalanced(uint256 inflow, uint256 outflow);
     /// @notice A total exceeds what the rules of the epoch, the limits, or a fund permit.
     error TotalAboveLimit(string name, uint256 amount, uint256 limit);
     error UnknownReport(uint64 epoch);
     error Incomplete(uint64 epoch);
+    /// @notice All chunks of this kind are in, pushed or returned.
     error AlreadyComplete(uint64 epoch);
     error NotYetActive(uint64 epoch, uint256 activatesAt, uint256 time);
     error NotActivated(uint64 epoch);
     error AlreadyActivated(uint64 epoch);
     /// @notice Anybody may cancel it after `from`, unless it is completed or activated until then.
     error NotCancellable(uint64 epoch, uint256 from, uint256 time);
+    /// @notice No report of this digest was cancelled after it took charges.
     error NotCancelled(bytes32 digest);
     error NotInRoot(uint64 epoch, bytes32 leafHash, bytes32 root);
     error NothingToClaim(address payee);
