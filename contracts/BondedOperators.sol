@@ -85,6 +85,8 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
         if (_set.length() >= most) revert SetFull(_set.length(), most);
         _checkEndpoint(endpoint);
         (m.bond, m.joinedAt, m.endpoint) = (bond, uint64(block.timestamp), endpoint);
+        // the bond above says whether it is in the set
+        // slither-disable-next-line unused-return
         _set.add(msg.sender);
         _spans[msg.sender].push(Span({joinedAt: uint64(block.timestamp), leftAt: 0}));
         uint256 booked = totalBonds;
@@ -124,6 +126,8 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
     /// @inheritdoc IBondedOperators
     function slash(address operator, uint256 ppm) external nonReentrant returns (uint256 taken) {
         if (msg.sender != court) revert NotCourt(msg.sender);
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.within("ppm", ppm, 1, WHOLE_PPM);
         Member storage m = _members[operator];
         uint256 bonded = m.bond;
@@ -145,6 +149,8 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
 
     /// @dev Ends a membership; returns when the bond is released.
     function _expel(address operator) private returns (uint64 releaseAt) {
+        // the bond above says whether it is in the set
+        // slither-disable-next-line unused-return
         _set.remove(operator);
         Span[] storage spans = _spans[operator];
         spans[spans.length - 1].leftAt = uint64(block.timestamp);
@@ -152,6 +158,8 @@ contract BondedOperators is IBondedOperators, ReentrancyGuardTransient {
     }
 
     function _checkEndpoint(string calldata endpoint) private pure {
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.within("endpoint bytes", bytes(endpoint).length, 1, MOST_ENDPOINT_BYTES);
     }
 

@@ -160,10 +160,14 @@ contract Delegation is IDelegation, ReentrancyGuardTransient {
 
     /// @dev The newest open batch if it is released when an exit of this moment is, otherwise one more.
     function _batchForNow(Backing storage b) private returns (uint64 id, uint64 releaseAt) {
+        // rounded to a multiple of the step on purpose
+        // slither-disable-next-line divide-before-multiply
         releaseAt = (uint64(block.timestamp) + _unbondingSeconds + _stepSeconds - 1) / _stepSeconds * _stepSeconds;
         uint256 length = b.open.length;
         if (length != 0) {
             id = b.open[length - 1];
+            // both are multiples of the step
+            // slither-disable-next-line incorrect-equality
             if (b.batches[id].releaseAt == releaseAt) return (id, releaseAt);
         }
         id = b.nextBatch++;
@@ -174,6 +178,8 @@ contract Delegation is IDelegation, ReentrancyGuardTransient {
     function _addExit(Position storage position_, uint64 id, uint256 shares) private {
         Exit[] storage exits = position_.exits;
         uint256 length = exits.length;
+        // an id, not an amount
+        // slither-disable-next-line incorrect-equality
         if (length != 0 && exits[length - 1].batch == id) {
             exits[length - 1].shares += shares;
             return;

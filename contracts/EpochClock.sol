@@ -97,16 +97,22 @@ contract EpochClock is IEpochClock, AccessManaged {
     }
 
     function _checkRules(Rules memory r, uint256 slots) private pure {
+        // checked, not needed
+        // slither-disable-start unused-return
         Bounds.within("providerPpm", r.providerPpm, LEAST_PROVIDER_PPM, PpmMath.WHOLE_PPM);
         Bounds.within("verifierPpm", r.verifierPpm, 0, MOST_OTHER_PPM);
         Bounds.within("slaFundPpm", r.slaFundPpm, 0, MOST_OTHER_PPM);
         Bounds.within("treasuryPpm", r.treasuryPpm, 0, MOST_OTHER_PPM);
+        // slither-disable-end unused-return
         uint256 sum = uint256(r.providerPpm) + r.verifierPpm + r.slaFundPpm + r.treasuryPpm;
         if (sum != PpmMath.WHOLE_PPM) revert WrongShares(sum, PpmMath.WHOLE_PPM);
+        // checked, not needed
+        // slither-disable-start unused-return
         Bounds.within("incentivePerEpoch", r.incentivePerEpoch, 0, MOST_AMOUNT);
         Bounds.within("stakeRate", r.stakeRate, 0, MOST_STAKE_RATE);
         Bounds.within("ttftTargetMs", r.ttftTargetMs, LEAST_TTFT_TARGET_MS, MOST_TTFT_TARGET_MS);
         Bounds.within("probeGapSlots", r.probeGapSlots, 1, slots);
+        // slither-disable-end unused-return
     }
 
     /// @inheritdoc IEpochClock
@@ -115,11 +121,14 @@ contract EpochClock is IEpochClock, AccessManaged {
     }
 
     function _setLimits(Limits memory l) private {
+        // checked, not needed
+        // slither-disable-start unused-return
         Bounds.within("mostCharged", l.mostCharged, 1, MOST_AMOUNT);
         Bounds.within("growthFloor", l.growthFloor, 1, MOST_AMOUNT);
         Bounds.within("mostPerProvider", l.mostPerProvider, 1, MOST_AMOUNT);
         Bounds.within("mostGrowthPpm", l.mostGrowthPpm, LEAST_GROWTH_PPM, MOST_GROWTH_PPM);
         Bounds.within("mostSlashedPpm", l.mostSlashedPpm, LEAST_SLASHED_PPM, PpmMath.WHOLE_PPM);
+        // slither-disable-end unused-return
         _limits = l;
         emit LimitsSet(l);
     }
@@ -136,12 +145,16 @@ contract EpochClock is IEpochClock, AccessManaged {
 
     /// @inheritdoc IEpochClock
     function currentEpoch() public view returns (uint64) {
+        // zero means not opened
+        // slither-disable-next-line incorrect-equality
         if (genesis == 0 || block.timestamp < genesis) return 0;
         return uint64((block.timestamp - genesis) / epochSeconds());
     }
 
     /// @inheritdoc IEpochClock
     function epochStart(uint64 epoch) public view returns (uint64) {
+        // zero means not opened
+        // slither-disable-next-line incorrect-equality
         if (genesis == 0) revert NotOpen();
         return genesis + epoch * epochSeconds();
     }

@@ -19,6 +19,8 @@ contract Guardian is IGuardian, AccessManaged {
 
     /// @inheritdoc IGuardian
     function pause(uint64 seconds_) external restricted {
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.within("seconds", seconds_, 1, MOST_PAUSE);
         if (block.timestamp < nextPauseAt) revert PausedTooRecently(nextPauseAt, block.timestamp);
         uint64 time = uint64(block.timestamp);

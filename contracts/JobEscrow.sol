@@ -126,6 +126,8 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
     }
 
     function _deposit(address customer_, uint256 amount) private {
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.known("customer", customer_);
         if (amount == 0) revert ZeroAmount();
         if (customer_ == msg.sender) {
@@ -175,6 +177,8 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         (uint88 lastCap, uint40 lastFrom, uint40 priorFrom) = (c.lastCap, c.lastFrom, c.priorFrom);
         if (lastFrom < fromEpoch) {
             // both points stay: the older of them moves, unless the newer one had voided it
+            // what was there before does not matter
+            // slither-disable-next-line unused-return
             if (priorFrom != lastFrom) c.olderCaps.push(priorFrom, c.priorCap);
             (c.priorCap, c.priorFrom) = (lastCap, lastFrom);
         } else if (priorFrom >= fromEpoch) {
@@ -186,6 +190,8 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
 
     /// @inheritdoc IJobEscrow
     function setSession(address key, uint64 expiresAt, uint128 mostCap) external {
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.known("key", key);
         Session storage s = _sessions[key];
         if (expiresAt == 0) {
@@ -195,6 +201,8 @@ contract JobEscrow is IJobEscrow, ReentrancyGuardTransient {
         }
         uint256 most = block.timestamp + MOST_SESSION_SECONDS;
         if (expiresAt > most) revert SessionTooLong(expiresAt, most);
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.within("expiresAt", expiresAt, block.timestamp + 1, most);
         if (key == msg.sender) revert KeyTaken(key, key);
         if (s.customer != msg.sender && block.timestamp < s.expiresAt) revert KeyTaken(key, s.customer);

@@ -141,10 +141,15 @@ abstract contract ProviderRegister is IProviderStaking {
         string calldata region,
         string calldata endpoint
     ) private {
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.known("signer", signer);
         if (offerDigest == 0) revert ZeroDigest();
+        // checked, not needed
+        // slither-disable-start unused-return
         Bounds.within("region bytes", bytes(region).length, 1, MOST_REGION_BYTES);
         Bounds.within("endpoint bytes", bytes(endpoint).length, 1, MOST_ENDPOINT_BYTES);
+        // slither-disable-end unused-return
         address holder = providerOfSigner[signer];
         if (holder == address(0)) providerOfSigner[signer] = msg.sender;
         else if (holder != msg.sender) revert SignerTaken(signer, holder);
@@ -164,6 +169,8 @@ abstract contract ProviderRegister is IProviderStaking {
     ) external {
         Provider storage p = _registered(provider_);
         _checkHardware(hardwareClass, units);
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.within("epoch", epoch, 0, IEpochClock(clock).currentEpoch());
         uint64 through = p.measuredThrough;
         if (epoch < through) revert MeasurementTooOld(epoch, through - 1);
@@ -185,6 +192,8 @@ abstract contract ProviderRegister is IProviderStaking {
 
     function _checkHardware(uint8 hardwareClass, uint32 units) private pure {
         if (hardwareClass > MOST_HARDWARE_CLASS) revert UnknownHardwareClass(hardwareClass, MOST_HARDWARE_CLASS);
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.within("units", units, 1, MOST_UNITS);
     }
 
@@ -208,6 +217,8 @@ abstract contract ProviderRegister is IProviderStaking {
             uint64 before = windows[index - 1].endsAt;
             if (startsAt < before) revert MaintenanceOverlaps(startsAt, before);
         }
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.within("endsAt", endsAt, uint256(startsAt) + 1, type(uint64).max);
 
         uint256 from = Math.saturatingSub(endsAt, ROLLING_SECONDS);
@@ -221,8 +232,11 @@ abstract contract ProviderRegister is IProviderStaking {
         }
         if (sum > maintenanceSeconds) revert MaintenanceAboveAllowance(sum, maintenanceSeconds);
         // so that whoever reads the windows of an epoch reads few, and passes few that lie ahead
+        // checked, not needed
+        // slither-disable-start unused-return
         Bounds.within("windows in 30 days", count, 1, MOST_WINDOWS);
         Bounds.within("startsAt", startsAt, earliest, block.timestamp + MOST_AHEAD_SECONDS);
+        // slither-disable-end unused-return
         windows.push(Window({startsAt: startsAt, endsAt: endsAt}));
         emit MaintenanceDeclared(msg.sender, index, startsAt, endsAt);
     }

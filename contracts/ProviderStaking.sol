@@ -133,6 +133,8 @@ contract ProviderStaking is ProviderRegister, ReentrancyGuardTransient {
                 shares = p.pool.leaveWith(part);
                 exit_.shares -= shares;
             } else {
+                // `part` is what it was worth a moment ago
+                // slither-disable-next-line unused-return
                 p.pool.leave(shares);
                 delete p.exits[--p.endExit];
             }
@@ -182,6 +184,8 @@ contract ProviderStaking is ProviderRegister, ReentrancyGuardTransient {
         uint64 next = IEpochLedger(epochLedger).nextEpoch();
         uint256 listedAt = _providers[provider_].listedAt;
         // who was in no list while an epoch ran has earned nothing in it, nor in those before
+        // zero means never
+        // slither-disable-next-line incorrect-equality
         if (next == 0 || listedAt == 0 || listedAt >= IEpochClock(clock).epochEnd(next - 1)) return 0;
         uint256 stakeRate = IEpochClock(clock).rules().stakeRate;
         if (stakeRate == 0 || _closesAt(next - 1) <= block.timestamp) return 0;

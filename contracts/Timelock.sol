@@ -59,6 +59,8 @@ contract Timelock is TimelockController {
     /// @notice Changes the delay of what is scheduled from then on: from what it was deployed with to 14 days. Only by a call of its own.
     function updateDelay(uint256 newDelay) public override {
         super.updateDelay(newDelay);
+        // checked, not needed
+        // slither-disable-next-line unused-return
         Bounds.within("newDelay", newDelay, leastDelay, MOST_DELAY);
     }
 

@@ -73,6 +73,8 @@ abstract contract VerifierPunishment is ISlashingCourt, ReentrancyGuardTransient
 
     // ------------------------------------------------------------------------------------------------------- bonds
 
+    // every caller is nonReentrant, and the set of operators calls nobody but the token
+    // slither-disable-next-line reentrancy-no-eth
     function _punish(
         uint64 epoch,
         address[] calldata signers,

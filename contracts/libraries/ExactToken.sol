@@ -39,6 +39,8 @@ library ExactToken {
     }
 
     function _pull(IERC20 token, address from, uint256 amount, uint256 before) private {
+        // `from` is the caller itself, wherever this is called
+        // slither-disable-next-line arbitrary-send-erc20
         token.safeTransferFrom(from, address(this), amount);
         uint256 held = token.balanceOf(address(this));
         uint256 received = held > before ? held - before : 0;

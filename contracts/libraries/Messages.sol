@@ -45,6 +45,8 @@ library Messages {
         pure
         returns (address recovered)
     {
+        // nobody (zero) is the answer to every kind of wrong signature
+        // slither-disable-next-line unused-return
         (recovered,,) = ECDSA.tryRecoverCalldata(MessageHashUtils.toTypedDataHash(separator, structHash), signature);
     }
 }

@@ -96,6 +96,8 @@ library ProbeDays {
             uint256 need = (95 * total + 99) / 100;
             // all buckets together hold the total, which is at least what is needed
             for (uint256 reached = 0;; ++bucket) {
+                // two buckets share a lane
+                // slither-disable-next-line divide-before-multiply
                 reached += ((bucket % 2 == 0 ? even : odd) >> (32 * (bucket / 2))) & 0xffffffff;
                 if (reached >= need) return bucket;
             }
