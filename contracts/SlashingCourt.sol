@@ -107,8 +107,11 @@ contract SlashingCourt is VerifierPunishment, AccessManaged {
         uint256 reach = uint256(IEpochClock(clock).settlementSeconds()) + config.challengeSeconds
             + config.arbitrationSeconds + config.marginSeconds;
         uint256 longest = type(uint64).max;
+        // checked, not needed
+        // slither-disable-start unused-return
         Bounds.within("staking.unbondingSeconds", IProviderStaking(staking_).unbondingSeconds(), reach, longest);
         Bounds.within("verifiers.unbondingSeconds", IBondedOperators(verifiers_).unbondingSeconds(), reach, longest);
+        // slither-disable-end unused-return
     }
 
     // ------------------------------------------------------------------------------------------------------- propose
@@ -273,7 +276,8 @@ contract SlashingCourt is VerifierPunishment, AccessManaged {
         if (s.stage == Stage.Executed || s.stage == Stage.Cancelled) revert WrongStage(id, s.stage);
         bool contested = s.stage == Stage.Contested;
         _cancel(id, s, msg.sender);
-        _forfeit(id, s.proposer, s.bond, prover);
+        if (prover == address(0)) _returnBond(id, s.proposer, s.bond);
+        else _forfeit(id, s.proposer, s.bond, prover);
         if (contested) _returnBond(id, s.contestant, s.bond);
     }
 
