@@ -77,6 +77,8 @@ contract EpochClock is IEpochClock, AccessManaged {
         bool begun = genesis != 0 && block.timestamp >= genesis;
         uint64 fromEpoch = begun ? currentEpoch() + 1 : 0;
         uint256 last = _rules.length - 1;
+        // an epoch number of our own, not a balance: equal is what is meant
+        // slither-disable-next-line incorrect-equality
         if (_rules[last].fromEpoch == fromEpoch) _rules[last] = _from(fromEpoch, rules_);
         else _rules.push(_from(fromEpoch, rules_));
         emit RulesSet(fromEpoch, rules_);

@@ -280,6 +280,8 @@ contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
         signers = new address[](signatures.length);
         for (uint256 i = 0; i < signatures.length; ++i) {
             ECDSA.RecoverError fault;
+            // the third value only details the fault
+            // slither-disable-next-line unused-return
             (signers[i], fault,) = ECDSA.tryRecoverCalldata(digest, signatures[i]);
             if (fault != ECDSA.RecoverError.NoError) revert ECDSA.ECDSAInvalidSignature();
         }
@@ -421,6 +423,8 @@ contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
         } else {
             (carry.customer, carry.charged) = (charges[charges.length - 1].customer, taken);
         }
+        // it answers the sum, which was computed above and is what it moves
+        // slither-disable-next-line unused-return
         escrow.functionCall(abi.encodeCall(IJobEscrow.charge, (epoch, charges)));
     }
 
@@ -500,6 +504,8 @@ contract EpochLedger is IEpochLedger, ReentrancyGuardTransient {
     /// @dev Lets another contract pull `amount` in a call.
     function _bring(address to, uint256 amount, bytes memory call) private {
         _token.forceApprove(to, amount);
+        // the functions called here answer nothing, and a failure reverts
+        // slither-disable-next-line unused-return
         to.functionCall(call);
     }
 
