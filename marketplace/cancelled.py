@@ -89,5 +89,5 @@ class Cancelled:
             try:
                 await self._deeds.until_done(f"refund:{one.digest.hex()[:16]}:{chunk}", call)
             except ContractRefused as refused:
-                if refused.error_name not in ("WrongChunk", "NotCancelled"):
+                if refused.error_name not in ("WrongChunk", "AlreadyComplete", "NotCancelled"):
                     raise
