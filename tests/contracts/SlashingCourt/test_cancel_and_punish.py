@@ -81,6 +81,17 @@ def test_cancel_gives_half_of_the_proposers_bond_to_the_prover(market, as_challe
     assert refused(market.court.execute, slash_id, sender=market.stranger) == ("WrongStage", slash_id, CANCELLED)
 
 
+@pytest.mark.parametrize("was_contested", [False, True])
+def test_cancel_without_a_prover_gives_every_bond_back(market, as_challenges, was_contested):
+    """Nobody was wrong: a receipt had been kept back."""
+    slash_id = contested(market) if was_contested else opened(market)
+    purses = Purses(market, market.fresh, market.small)
+    tx = market.court.cancel(slash_id, NOBODY, {"from": as_challenges})
+    back = [market.fresh, market.small] if was_contested else [market.fresh]
+    assert purses.moved() == {str(one): BOND for one in back} | {"bonds": -BOND * len(back)}
+    assert bond_events(tx) == [(one, BOND, NOBODY, 0, 0) for one in back]
+
+
 def test_punish_makes_the_vindicated_whole_first(market, as_challenges):
     settled(market, 4)
     purses = Purses(market, market.small, market.bob)

@@ -100,7 +100,7 @@ def test_takes_exactly_the_time_that_is_needed(market, built, deploy_script):
 
 
 @pytest.mark.parametrize(
-    ("index", "name"), enumerate(("challengeSeconds", "arbitrationSeconds", "marginSeconds", "leastBond"))
+    ("index", "name"), list(enumerate(("challengeSeconds", "arbitrationSeconds", "marginSeconds", "leastBond")))
 )
 def test_refuses_times_and_bonds_outside_their_bounds(market, built, deploy_script, index, name):
     beside = Beside(market, built, deploy_script)

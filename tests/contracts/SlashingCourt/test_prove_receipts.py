@@ -213,3 +213,31 @@ def test_a_provider_that_shows_itself_loses_all_the_same(market):
     prove(market, pair(market), by=market.small)
     assert purses.moved()[str(market.small)] == AMOUNT // 5
     assert market.staking.provider(market.small)["stake"] == 250 * STAKE
+
+
+def test_a_prover_earns_by_what_the_provider_itself_lost_and_nothing_by_its_delegators(market):
+    """Otherwise a provider without stake of its own shows itself, and its delegators pay it."""
+    market.staking.stake(9_100 * STAKE, {"from": market.large})
+    market.delegation.delegate(market.small, 100 * STAKE, {"from": market.dora})
+    market.staking.unbond(290 * STAKE, market.risk(market.small), {"from": market.small})
+    market.wait(140)
+    purses = Purses(market, market.stranger)
+    tx = prove(market, pair(market, 200, 201))
+    own = 10 * STAKE
+    event = tx.events["SlashExecuted"]
+    assert (event["taken"], event["toProver"], event["burned"]) == (AMOUNT, own // 5, AMOUNT * 3 // 10)
+    assert event["toSlaFund"] == AMOUNT - own // 5 - AMOUNT * 3 // 10
+    assert purses.moved()[str(market.stranger)] == own // 5
+    assert market.delegation.totalDelegated() == 60 * STAKE
+
+
+def test_the_breaker_counts_what_two_receipts_cost_not_what_was_asked(market):
+    """Large hardware without stake is registered by anybody: its receipts must not queue everybody's slashes."""
+    market.register(market.fresh, 5, 10_000)
+    key = signer_key(market.fresh)
+    tx = prove(market, shown(market, receipt(market.fresh, 3), receipt(market.fresh, 4), [key, key]))
+    assert tx.events["SlashExecuted"]["taken"] == 0
+    assert market.court.slash(tx.return_value)["amount"] > 900 * STAKE
+    assert market.court.breaker()[0] == 0
+    prove(market, pair(market))
+    assert market.court.breaker()[0] == AMOUNT

@@ -330,12 +330,12 @@ class CourtMachine:
             return
         self.shown.add((provider, st_epoch))
         amount = self.required[provider] // 4
-        self.opened[tx.timestamp // DAY] = self.opened.get(tx.timestamp // DAY, 0) + amount
         slash = {"provider": provider, "epoch": st_epoch, "code": 9, "queued": False, "amount": amount}
         slash |= {"proposedAt": tx.timestamp, "executableAt": tx.timestamp, "ruleBy": 0, "given": set()}
         slash |= {"harmed": False, "harmedPart": 0, "harmedGiven": 0}
         self.slashes[tx.return_value] = slash
         self.carry_out(slash, prover_ppm=200_000)
+        self.opened[tx.timestamp // DAY] = self.opened.get(tx.timestamp // DAY, 0) + slash["taken"]
 
     def rule_wait(self, st_wait):
         self.market.wait(st_wait)
