@@ -16,10 +16,6 @@ contract Measuring {
         return ProbeDays.isDown(days_, slot);
     }
 
-    function p95Bucket(IChallengeCourt.Day[] calldata days_) external pure returns (uint256) {
-        return ProbeDays.p95Bucket(days_);
-    }
-
     function compute(IChallengeCourt.Measured calldata m, uint256 slots, uint256 quorum)
         external
         pure
@@ -109,28 +105,6 @@ contract MeasuringProof is Test {
         for (uint256 word = 0; word < 6; ++word) {
             bool inside = word * 256 + bit < slots;
             assert(((ProbeDays.inEpoch(slots, word) >> bit) & 1 == 1) == inside);
-        }
-    }
-
-    /// @dev Four buckets with any counts, the others empty: the loop is the same for all sixteen.
-    function check_the_p95_bucket_is_the_first_that_reaches_95_percent(uint64 counters, uint8 shift) external view {
-        uint256 histogram = uint256(counters) << (uint256(shift % 4) * 64);
-        IChallengeCourt.Day[] memory days_ = _days(1);
-        days_[0].histogram = histogram;
-        uint256 bucket = measuring.p95Bucket(days_);
-        uint256 total;
-        uint256 reached;
-        for (uint256 i = 0; i < 16; ++i) {
-            uint256 count = uint16(histogram >> (16 * i));
-            total += count;
-            if (i < bucket) reached += count;
-        }
-        if (total == 0) {
-            assert(bucket == 255);
-        } else {
-            assert(bucket < 16);
-            assert(100 * reached < 95 * total);
-            assert(100 * (reached + uint16(histogram >> (16 * bucket))) >= 95 * total);
         }
     }
 
