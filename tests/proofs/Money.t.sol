@@ -142,22 +142,6 @@ contract MoneyProof is Market {
         assert(stakeToken.balanceOf(CUSTOMER) == PLENTY);
     }
 
-    function check_delegation_moves_exactly_its_amount_into_as_many_shares(uint96 own, uint96 amount) external {
-        vm.assume(own >= 200e18 && amount != 0);
-        _register();
-        vm.startPrank(PROVIDER);
-        staking.stake(own);
-        (bool ok, bytes memory answer) =
-            address(delegation).call(abi.encodeCall(delegation.delegate, (PROVIDER, amount)));
-        vm.stopPrank();
-        assert(ok == (amount <= uint256(own) * 16));
-        uint256 there = ok ? amount : 0;
-        if (ok) assert(abi.decode(answer, (uint256)) == amount);
-        assert(delegation.delegatedTo(PROVIDER) == there);
-        assert(delegation.totalDelegated() == there);
-        assert(stakeToken.balanceOf(address(delegation)) == there);
-    }
-
     function check_a_bond_comes_back_once_and_not_before_its_time(uint32 wait) external {
         vm.startPrank(CUSTOMER);
         stakeToken.approve(address(gateways), type(uint256).max);
