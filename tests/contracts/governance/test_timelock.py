@@ -46,7 +46,7 @@ def test_a_parameter_waits_forty_eight_hours(market, governance, proposer):
     scheduled = timelock.schedule(*operation, PARAMETERS_DELAY, {"from": proposer})
     market.wait_until(scheduled.timestamp + PARAMETERS_DELAY - 1)
     error = refused(timelock.execute, *operation, sender=market.stranger)
-    assert error == ("TimelockUnexpectedOperationState", timelock.hashOperation(*operation), state_bitmap(2))
+    assert error == ("TimelockUnexpectedOperationState", bytes(timelock.hashOperation(*operation)), state_bitmap(2))
     assert tuple(governance.clock.limits()) != GENEROUS
 
     market.wait_until(scheduled.timestamp + PARAMETERS_DELAY)
@@ -80,7 +80,7 @@ def test_nobody_but_a_proposer_schedules_and_nobody_but_it_cancels(market, gover
     timelock.cancel(name, {"from": proposer})
     market.wait(PARAMETERS_DELAY)
     error = refused(timelock.execute, *operation, sender=market.stranger)
-    assert error == ("TimelockUnexpectedOperationState", name, state_bitmap(2))
+    assert error == ("TimelockUnexpectedOperationState", bytes(name), state_bitmap(2))
 
 
 def test_the_deployer_keeps_no_permission(governance, market, deploy_script):
