@@ -210,8 +210,8 @@ def constant_getters(build, own_state):
 
 
 STATE = {
-    "EpochClock": {"currentEpoch", "isConsumingScheduledOp"},
-    "EpochLedger": {"books", "domainSeparator", "eip712Domain"},
+    "EpochClock": {"currentEpoch", "mostPerProviderBits", "isConsumingScheduledOp"},
+    "EpochLedger": {"books", "domainSeparator"},
     "ProviderStaking": {"totalStake", "totalUnbonding", "totalMatured"},
     "Delegation": {"totalUnbonding", "totalMatured", "totalRewards"},
     "JobEscrow": {"customerCount", "totalBalances", "totalCompensation", "slaFund", "stakeSlaFund"},
