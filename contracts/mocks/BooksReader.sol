@@ -24,8 +24,13 @@ contract BooksReader {
         address ledger;
     }
 
-    /// @notice Per contract and token: what is there, what is booked. Last: customers' balances one by one, and their total.
-    function read(Contracts calldata c) external view returns (uint256[2][10] memory pairs, bool thawFits) {
+    /// @notice Per contract and token: what is there, what is booked. Then customers' balances one by one and their total, how many are listed and
+    /// how many there are, and the stake tokens of contracts that keep none, beside zero.
+    function read(Contracts calldata c, address[] calldata keepNothing)
+        external
+        view
+        returns (uint256[2][12] memory pairs, bool thawFits)
+    {
         (IERC20 stake, IERC20 pay) = (IERC20(c.stakeToken), IERC20(c.paymentToken));
         IProviderStaking s = IProviderStaking(c.staking);
         IDelegation d = IDelegation(c.delegation);
@@ -40,8 +45,9 @@ contract BooksReader {
         pairs[6] = [pay.balanceOf(c.escrow), e.totalBalances() + e.slaFund()];
         pairs[7] = [pay.balanceOf(c.delegation), d.totalRewards()];
         pairs[8] = [pay.balanceOf(c.ledger), _booked(c.ledger)];
-        (pairs[9][0], thawFits) = _customers(e);
-        pairs[9][1] = e.totalBalances();
+        (pairs[9][0], pairs[10][0], thawFits) = _customers(e);
+        (pairs[9][1], pairs[10][1]) = (e.totalBalances(), e.customerCount());
+        for (uint256 i = 0; i < keepNothing.length; ++i) pairs[11][0] += stake.balanceOf(keepNothing[i]);
     }
 
     function _booked(address ledger) private view returns (uint256) {
@@ -49,8 +55,10 @@ contract BooksReader {
         return b.pending + b.refunds + b.credits + b.pools + b.fees + b.incentives + b.owed + b.incentiveFund;
     }
 
-    function _customers(IJobEscrow escrow) private view returns (uint256 sum, bool thawFits) {
-        (, IJobEscrow.CustomerView[] memory views) = escrow.customers(0, escrow.customerCount());
+    function _customers(IJobEscrow escrow) private view returns (uint256 sum, uint256 listed, bool thawFits) {
+        (address[] memory addresses, IJobEscrow.CustomerView[] memory views) =
+            escrow.customers(0, escrow.customerCount());
+        listed = addresses.length;
         thawFits = true;
         for (uint256 i = 0; i < views.length; ++i) {
             sum += views[i].balance;

@@ -353,7 +353,8 @@ class Market:
         One call of a contract of the tests: read one by one, the forty figures would cost more than most tests.
         """
         holders = (self.staking, self.delegation, self.escrow, self.verifiers, self.gateways, self.court, self.ledger)
-        pairs, thaw_fits = self.reader.read([self.stake_token, self.payment_token, *holders])
+        empty = [self.clock, self.ledger, self.challenges, self.guardian, self.timelock, self.authority]
+        pairs, thaw_fits = self.reader.read([self.stake_token, self.payment_token, *holders], empty)
         held = [
             "stake",
             "verifiers",
@@ -365,6 +366,8 @@ class Market:
             "rewards",
             "ledger",
             "customers",
+            "customers listed",
+            "keepers of nothing",
         ]
         assert {name: pair[0] for name, pair in zip(held, pairs, strict=True)} == {
             name: pair[1] for name, pair in zip(held, pairs, strict=True)
