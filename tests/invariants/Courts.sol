@@ -66,9 +66,10 @@ abstract contract Courts is Settling {
             _execute(provider, id);
             return;
         }
+        // what matures while the ruling is awaited is out of reach without anybody having taken it
+        if (outcome == 3) vm.warp(court.slash(id).ruleBy + 1);
         uint256 stakeBefore = _slashableOf(provider);
         if (outcome == 3) {
-            vm.warp(court.slash(id).ruleBy + 1);
             court.lapse(id);
         } else {
             court.rule(id, false, outcome == 1 ? new address[](0) : signersOf[court.slash(id).epoch]);
