@@ -17,6 +17,7 @@ from brownie import accounts, project, web3
 from web3.exceptions import TransactionNotFound
 
 from tests.contracts.support.market import Market
+from tests.contracts.support.plain import Known, make_plain
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEVNET = ROOT / "contracts" / "deployments" / "devnet-parameters.json"
@@ -47,6 +48,12 @@ def patience() -> None:
 
 
 @pytest.fixture(scope="session")
+def known(patience: None) -> Known:
+    """Make brownie plain, and return who remembers the contracts that are there before the first test."""
+    return make_plain()
+
+
+@pytest.fixture(scope="session")
 def deploy_script() -> ModuleType:
     """Return scripts/deploy.py as a module."""
     spec = importlib.util.spec_from_file_location("deploy_script", ROOT / "scripts" / "deploy.py")
@@ -63,7 +70,7 @@ def built() -> Any:
 
 
 @pytest.fixture(scope="session")
-def deployment(deploy_script: ModuleType, built: Any, tmp_path_factory: pytest.TempPathFactory) -> Market:
+def deployment(known: Known, deploy_script: ModuleType, built: Any, tmp_path_factory: pytest.TempPathFactory) -> Market:
     """Deploy with the devnet's parameters and let everybody move in; the clock is not open."""
     out = tmp_path_factory.mktemp("deployment") / "devnet.json"
     record = deploy_script.deploy(DEVNET, out, dry_run=False, say=lambda line: None)
@@ -72,6 +79,7 @@ def deployment(deploy_script: ModuleType, built: Any, tmp_path_factory: pytest.T
     market = Market(contracts, record["parameters"])
     market.settle_in()
     market.remember()
+    known.remember()
     return market
 
 

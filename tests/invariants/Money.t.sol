@@ -94,7 +94,7 @@ abstract contract Campaign is Test {
     }
 }
 
-/// forge-config: ci.invariant.runs = 800
+/// forge-config: ci.invariant.runs = 1600
 /// forge-config: ci.invariant.depth = 100
 contract StakesTest is Campaign {
     function _choose() internal override {
@@ -102,7 +102,7 @@ contract StakesTest is Campaign {
     }
 }
 
-/// forge-config: ci.invariant.runs = 600
+/// forge-config: ci.invariant.runs = 1200
 /// forge-config: ci.invariant.depth = 100
 contract CustomersTest is Campaign {
     function _choose() internal override {
@@ -110,7 +110,7 @@ contract CustomersTest is Campaign {
     }
 }
 
-/// forge-config: ci.invariant.runs = 150
+/// forge-config: ci.invariant.runs = 220
 /// forge-config: ci.invariant.depth = 100
 contract EverythingTest is Campaign {
     function _choose() internal override {

@@ -97,6 +97,7 @@ def test_refuses_the_65th_report_that_waits(market):
     report = market.next_report()
     assert refusal(market, report) == ("TooManyWaiting", 64, 64)
     empty = reports.make_report(0)
+    market.wait_until(market.ledger.record(0)["activatesAt"])
     market.ledger.activate(*market.activation(empty), {"from": market.stranger})
     market.submit(report)
     assert (market.ledger.nextEpoch(), market.ledger.nextActivation()) == (65, 1)
