@@ -98,9 +98,9 @@ async def _start(town: Market, url: str, name: str, **more: str) -> Running:
     return Running(process, log, port)
 
 
-async def _until(town: Market, holds: Callable[[], object], what: str) -> None:
-    """Mine a block now and then until something holds."""
-    for _ in range(400):
+async def _until(town: Market, holds: Callable[[], object], what: str | Callable[[], str]) -> None:
+    """Mine a block now and then until something holds; says `what` when it does not come."""
+    for _ in range(1500):
         town.control.mine()
         found = holds()
         if asyncio.iscoroutine(found):
@@ -108,7 +108,7 @@ async def _until(town: Market, holds: Callable[[], object], what: str) -> None:
         if found:
             return
         await asyncio.sleep(0.1)
-    raise AssertionError(what)
+    raise AssertionError(what() if callable(what) else what)
 
 
 async def test_the_second_stands_by_and_takes_over_when_the_first_is_killed(town: Market, empty_url: str) -> None:
@@ -174,7 +174,7 @@ async def test_goes_on_by_itself_after_database_and_chain_were_away(devnet: Devn
                     row = await database.persist(lambda: steps.get(0), "looking")
                     return row is not None and row.step is Step.DONE
 
-                await _until(town, is_done, settler.said)
+                await _until(town, is_done, lambda: settler.said)
                 await settler.stop()
             finally:
                 if settler.process.returncode is None:
