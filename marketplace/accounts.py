@@ -170,10 +170,16 @@ class Accounts:
         if charge > hold.most_atto:
             raise HoldResolved(f"the charge of {charge} atto is above the hold of {hold.most_atto}")
         _check_open(hold, "posted")
-        purse = self._purses[hold.customer]
-        epoch = self._timing.epoch_of_slot(attempt.countersignature.slot)
         # written first: when that fails, hold and purse are as they were and the call can be repeated
         self._journal.append(Line(Kind.POST, hold.job, hold.customer, charge, write_line(attempt)))
+        self.note_posted(hold, attempt)
+
+    def note_posted(self, hold: Hold, attempt: Attempt) -> None:
+        """Take a charge into memory that stands in the journal or in the database. Raises HoldResolved."""
+        _check_open(hold, "posted")
+        charge = attempt.receipt.charge_atto
+        purse = self._purses[hold.customer]
+        epoch = self._timing.epoch_of_slot(attempt.countersignature.slot)
         hold.resolution = "posted"
         purse.held -= hold.most_atto
         purse.spent += charge

@@ -65,7 +65,7 @@ class Drainer:
         count = 0
         for path, lines in self._journal.sealed():
             async with self._database.begin() as connection:
-                await self._apply(connection, lines)
+                await self.enter(connection, lines)
             self._journal.drop(path)
             count += len(lines)
         async with self._database.begin() as connection:
@@ -82,7 +82,8 @@ class Drainer:
             log.warning("holds of requests that died with the process were voided", count=len(jobs))
         return len(jobs)
 
-    async def _apply(self, connection: AsyncConnection, lines: Sequence[Line]) -> None:
+    async def enter(self, connection: AsyncConnection, lines: Sequence[Line]) -> None:
+        """Enter lines into the ledger and the attempts, in the caller's transaction; any number of times."""
         await connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": GATHER_LOCK})
         opened = [
             {"job": line.job, "gateway": self._gateway, "customer": line.customer, "amount": line.amount}

@@ -26,17 +26,26 @@ from marketplace.gateway.metrics import CONTENT_TYPE
 from marketplace.gateway.paperwork import give_tickets, take_receipt
 
 _PAPER_BYTES_MOST = 256 * 1024
+_BATCH_PATHS = ("/v1/files", "/v1/batches")
 Route = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class GatewayApp:
-    """Route by exact path. `control` answers what is not ours; without one that is a 404."""
+    """Route by exact path. `batches` answers files and batches, `control` what is not ours; without one, 404."""
 
-    def __init__(self, desk: Desk, directory: Directory, inference: Inference, control: AsgiApp | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        directory: Directory,
+        inference: Inference,
+        control: AsgiApp | None = None,
+        batches: AsgiApp | None = None,
+    ) -> None:
         self.desk = desk
         self.directory = directory
         self.inference = inference
         self.control = control
+        self.batches = batches
         self._routes: dict[str, tuple[str, Route]] = {
             **{path: ("POST", inference) for path in PATHS},
             "/v1/models": ("GET", self._models),
@@ -54,6 +63,9 @@ class GatewayApp:
         if route is None:
             if path.startswith("/v1/models/") and scope["type"] == "http":
                 route = ("GET", self._model)
+            elif self.batches is not None and path.startswith(_BATCH_PATHS) and scope["type"] == "http":
+                await self.batches(scope, receive, send)
+                return
             elif self.control is not None:
                 await self.control(scope, receive, send)
                 return

@@ -27,6 +27,10 @@ from contracts.tokens import Token
 from contracts.types import Timing
 from marketplace.accounts import Accounts
 from marketplace.api.app import create_api
+from marketplace.api.session_keys import SessionKeys, session_reader
+from marketplace.api.sessions import Sessions
+from marketplace.batches.room import free_places
+from marketplace.batches.service import BatchService
 from marketplace.db import Database
 from marketplace.drain import Drainer
 from marketplace.errors import BondedError
@@ -151,7 +155,16 @@ class Gateway:
             desk=self._desk,
             devnet_accounts=dev_accounts(_DEVNET_ACCOUNTS) if settings.devnet else (),
         )
-        app = GatewayApp(self._desk, self._directory, self._inference, create_api(self.services))
+        self._batches = BatchService(
+            database,
+            self._desk,
+            self._drainer,
+            known=lambda model: self._directory.longest_context(model) > 0,
+            places=lambda model: free_places(market, model, self._desk.matching.now_ms()),
+            check_open=self._inference.check_open,
+            sessions=Sessions(settings.session_secret(), domain.chain_id, SessionKeys(session_reader(chain))),
+        )
+        app = GatewayApp(self._desk, self._directory, self._inference, create_api(self.services), self._batches.routes)
         host, _, port = settings.listen.rpartition(":")
         self._server = HttpServer(app, host.strip("[]") or "127.0.0.1", int(port))
 
@@ -159,6 +172,7 @@ class Gateway:
         """Bring books and market up to date before the first request."""
         await self._database.persist(self._drainer.recover, "draining the journal of the run before")
         await self._database.persist(self._accounts.load, "reading keys and balances")
+        await self._database.persist(self._batches.recover, "putting back lines of batches")
         await self._directory.refresh()
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -180,7 +194,7 @@ class Gateway:
         await stop.wait()
         log.info("draining", active=self._inference.active)
         self._inference.draining = True
-        await self._server.stop(self._settings.stop_s)
+        await asyncio.gather(self._server.stop(self._settings.stop_s), self._batches.stop(self._settings.stop_s))
         for task in self._tasks:
             if task.done():
                 await task
@@ -208,6 +222,7 @@ class Gateway:
             _every(settings.refresh_s, self._refresh_accounts),
             _every(_SWEEP_EVERY_S, self._expire),
             _every(self._inference.bounds.stall_s, self._give_up_stalled),
+            *self._batches.background(),
         ]
 
     async def _refresh_accounts(self) -> None:

@@ -1,0 +1,1 @@
+"""Files and batches with OpenAI's semantics: work with a deadline that takes what interactive requests leave."""
