@@ -143,9 +143,13 @@ class Eligibility:
 
     def pool(self, demand: Demand, context_tokens: int) -> Pool:
         """Return the pool for a demand and a length of prompt and answer together, from the cache if it is there."""
-        key = (demand.key, bisect_left(self._levels, context_tokens))
+        key = (demand.key, self.level(context_tokens))
         found = self._pools.get(key)
         return found if found is not None else self._cut(demand, context_tokens, key)
+
+    def level(self, context_tokens: int) -> int:
+        """Return the number of the context length that is needed: pools differ between levels, not within one."""
+        return bisect_left(self._levels, context_tokens)
 
     def count_others(self, model: str) -> int:
         """Return how many offers are of other models."""

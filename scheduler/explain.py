@@ -94,7 +94,7 @@ def _gated(state: MarketState, lane: Lane, job: Job, now_ms: float) -> Reason | 
     gate = lane.compute_gate(now_ms, state.policy)
     provider, running = lane.offer.provider, lane.load()[0]
     if gate & FULL:
-        return Reason(provider, NAMES[FULL], lane.offer.slots + state.policy.queue_allowance - 1, running)
+        return Reason(provider, NAMES[FULL], lane.limit.places - 1, running)
     if gate & OPEN or (gate & TRIAL and not job.service.filler):
         return Reason(provider, NAMES[gate & (OPEN | TRIAL)], now_ms, lane.breaker.wake_ms(now_ms))
     if gate & REFUSED:

@@ -11,7 +11,8 @@ from math import inf
 
 from scheduler.breaker import Breaker
 from scheduler.cost import Row
-from scheduler.gates import FULL, HALF, NEWCOMER, QUARTER, REFUSED, SHARE, WITHDRAWN
+from scheduler.flow.limit import Limit
+from scheduler.gates import FULL, HALF, NEWCOMER, OPEN, QUARTER, REFUSED, SHARE, WITHDRAWN
 from scheduler.hardware import latency_prior
 from scheduler.latency import LatencyModel
 from scheduler.policy import Policy
@@ -22,6 +23,7 @@ LOGISTIC_PER_NORMAL = 1.702
 TYPICAL_INPUT_TOKENS = 500.0
 TYPICAL_OUTPUT_TOKENS = 200.0
 JOB_STEP = 0.1
+NO_PLACES = OPEN | REFUSED | WITHDRAWN
 LEAST_BASE_MS = 0.1
 """Estimates are divided by, so that none may be zero."""
 
@@ -30,9 +32,9 @@ class Lane:
     """One lane's offer, models and counters. `MarketState` changes it and asks for a row afterwards."""
 
     __slots__ = (
-        "breaker", "capacity", "index", "job_ms", "kv_tokens", "last_itl_ms", "last_ttft_ms", "latency",
-        "observations", "offer", "over_share", "provider_index", "queued_tokens", "refused_until_ms", "reliability",
-        "reported", "reported_until_ms", "running", "wake_ms", "withdrawn",
+        "breaker", "capacity", "counted", "index", "job_ms", "kv_tokens", "last_itl_ms", "last_ttft_ms", "latency",
+        "limit", "observations", "offer", "over_share", "provider_index", "queued_tokens", "refused_until_ms",
+        "reliability", "reported", "reported_until_ms", "running", "wake_ms", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, index: int, provider_index: int, offer: Offer, policy: Policy) -> None:
@@ -53,6 +55,8 @@ class Lane:
         self.wake_ms = inf
         self.last_ttft_ms = -inf
         self.last_itl_ms = -inf
+        self.counted = (0, 0, 0.0)
+        self._start_limit(policy)
         self._start_model(policy)
 
     def _start_model(self, policy: Policy) -> None:
@@ -63,8 +67,13 @@ class Lane:
         self.job_ms = self.latency.job_ms(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS, 1.0)
         self.capacity = self.measure_capacity()
 
+    def _start_limit(self, policy: Policy) -> None:
+        slots = self.offer.slots or 1
+        self.limit = Limit(slots, slots + policy.queue_allowance)
+
     def amend(self, offer: Offer, policy: Policy) -> None:
-        """Take changed terms. Other hardware starts the latency model over; another score fades own success counts."""
+        """Take changed terms. Other slots start the limit over, other hardware the latency model too; another score
+        fades own success counts."""
         before, self.offer = self.offer, offer
         self.withdrawn = False
         if offer.score_ppm != before.score_ppm:
@@ -72,6 +81,8 @@ class Lane:
         machine = ("hardware_class", "units", "active_params_m", "region")
         if any(getattr(offer, name) != getattr(before, name) for name in machine):
             self._start_model(policy)
+        if any(getattr(offer, name) != getattr(before, name) for name in (*machine, "slots")):
+            self._start_limit(policy)
 
     def measure_capacity(self) -> float:
         """Return the tokens a second at full slots: what verifiers audited, else what the latency model implies."""
@@ -106,7 +117,7 @@ class Lane:
         gate = self.breaker.gate(now_ms)
         offer = self.offer
         running = self.running if self.reported is None else max(self.running, self.reported[0])
-        if running >= (offer.slots or 1) + policy.queue_allowance:
+        if running >= self.limit.places:
             gate |= FULL
         if now_ms < self.refused_until_ms:
             gate |= REFUSED
@@ -119,6 +130,15 @@ class Lane:
         if offer.observations + self.observations < policy.newcomer_observations:
             gate |= NEWCOMER
         return gate
+
+    def count_places(self, gate: int) -> tuple[int, int, float]:
+        """Return (places, those in use, how many become free in a millisecond); a barred lane has none."""
+        offer = self.offer
+        if gate & NO_PLACES or offer.jailed or offer.weight_ppm <= 0:
+            return 0, 0, 0.0
+        running = self.running if self.reported is None else max(self.running, self.reported[0])
+        places = self.limit.places
+        return places, min(running, places), min(running, offer.slots or 1) / self.job_ms
 
     def next_turn_ms(self, now_ms: float, policy: Policy) -> float:
         """Return when the row changes by time alone, infinity if it does not."""

@@ -15,8 +15,8 @@ class Policy:
     A provider's traffic share of a model may reach the larger of `share_cap_ppm` and `share_capacity_multiple` times
     its share of the model's capacity, once `share_min_jobs` (decayed) were placed. A newcomer (fewer observations than
     `newcomer_observations`) that is chosen for the floor may cost at most `tuition_ppm` of the price of the best.
-    `queue_allowance` is how many jobs may wait at a provider beyond its slots; the rest of the queue stays at the
-    gateway.
+    `queue_allowance` is how many jobs may at most wait at a provider beyond its slots (a lane's learned limit starts
+    there); the rest of the queue stays at the gateway.
     """
 
     weights: TermWeights = EVERY_TERM

@@ -18,12 +18,15 @@ from scheduler.cost import GATE, LANE, PACKED, Row
 from scheduler.decision import Decision
 from scheduler.eligibility import Eligibility
 from scheduler.errors import AlreadyReleased, LaneBarred, NotACandidate, StakeCeilingExceeded, UnknownOffer
-from scheduler.lane import JOB_STEP, Lane
+from scheduler.flow.places import Places
+from scheduler.lane import JOB_STEP, LEAST_BASE_MS, Lane
 from scheduler.policy import Policy
 from scheduler.traffic import Traffic
 from scheduler.types import PPM, Offer, Outcome, Reservation, Status
 
 LEAST_TOKENS_FOR_ITL = 4
+TRUSTED_AFTER = 20
+"""First bytes before which a model's prediction says too little to learn a limit from."""
 ROOM_MARGIN = 1.0 - 1e-12
 """Rows compare floats; the margin keeps a rounded comparison from admitting what the exact one in `reserve` refuses."""
 
@@ -71,6 +74,7 @@ class MarketState:
         self._free_atto: list[int] = []
         self._in_flight_atto: list[int] = []
         self._model_capacity: dict[str, float] = {}
+        self._places: dict[str, Places] = {}
         self._live: dict[int, _Live] = {}
         self._reservations = 0
 
@@ -116,6 +120,17 @@ class MarketState:
     def lane_index(self, provider: str, model: str) -> int | None:
         """Return the lane of a provider for a model, None if there is none."""
         return self._lane_at.get((provider, model))
+
+    def places(self, model: str) -> Places:
+        """Return the places of a model; the same object for ever, moved with every change of its lanes."""
+        found = self._places.get(model)
+        if found is None:
+            found = self._places[model] = Places()
+        return found
+
+    def models(self) -> list[tuple[str, Places]]:
+        """Return the models that were ever offered, with their places."""
+        return sorted(self._places.items())
 
     def _add_lane(self, offer: Offer) -> Lane:
         if offer.provider not in self._providers:
@@ -220,6 +235,8 @@ class MarketState:
         lane.queued_tokens -= reservation.fresh_tokens
         lane.kv_tokens += live.context_tokens
         live.running_at_start, live.kv_at_start = lane.running, lane.kv_tokens
+        if lane.latency.ttft.calibration.count >= TRUSTED_AFTER:
+            lane.limit.first_byte(ttft_ms / max(LEAST_BASE_MS, reservation.ttft_ms), lane.running)
         if not reservation.slot_wait_ms and now_ms >= lane.last_ttft_ms + self.policy.learn_gap_ms:
             lane.last_ttft_ms = now_ms
             lane.latency.learn_ttft(reservation.backlog_tokens, ttft_ms)
@@ -248,8 +265,10 @@ class MarketState:
             lane.observations += 1
             lane.reliability.success()
             lane.breaker.success(now_ms, reservation.trial)
-            lane.job_ms += JOB_STEP * (now_ms - reservation.reserved_ms - reservation.slot_wait_ms - lane.job_ms)
+            step = max(JOB_STEP, 1.0 / (1.0 + lane.observations))  # what the prior says is worth one job
+            lane.job_ms += step * (now_ms - reservation.reserved_ms - reservation.slot_wait_ms - lane.job_ms)
             lane.job_ms = max(1.0, lane.job_ms)
+            lane.limit.served(running, now_ms)
             self._learn_itl(lane, live, outcome, (running, kv_tokens), now_ms)
             self._pin(reservation, outcome, now_ms)
         elif status in (Status.PROVIDER_ERROR, Status.TIMEOUT) or (
@@ -260,8 +279,12 @@ class MarketState:
             lane.breaker.failure(now_ms, reservation.trial)
         else:
             lane.breaker.abandon(reservation.trial)
+        if status is Status.TIMEOUT:
+            lane.limit.timed_out(running)
         if status is Status.REFUSED:
-            lane.refused_until_ms = max(lane.refused_until_ms, now_ms + self.policy.refusal_hold_ms)
+            lane.limit.refused(lane.running, now_ms)
+            if lane.running < lane.offer.slots:  # else the learned limit bars it until one of its jobs ends
+                lane.refused_until_ms = max(lane.refused_until_ms, now_ms + self.policy.refusal_hold_ms)
         self._refresh_provider(lane.provider_index, now_ms)
 
     def _find(self, reservation: Reservation) -> _Live:
@@ -322,11 +345,15 @@ class MarketState:
         """Weigh all lanes anew for sampling and shares. Call it every few seconds, off the request path."""
         self.tick(now_ms)
         self._model_capacity.clear()
+        for places in self._places.values():
+            places.total = places.used = 0
+            places.per_ms = 0.0
         for lane in self.lanes:
             if not lane.withdrawn:
                 lane.capacity = lane.measure_capacity()
                 model = lane.offer.model
                 self._model_capacity[model] = self._model_capacity.get(model, 0.0) + lane.capacity
+            self.places(lane.offer.model).move((0, 0, 0.0), lane.counted)
         self.eligible.reweigh()
         self.version += 1
 
@@ -352,6 +379,10 @@ class MarketState:
         gate = lane.compute_gate(now_ms, self.policy)
         at = lane.provider_index
         room_atto = self._free_atto[at] * self.policy.kappa_ppm // PPM - self._in_flight_atto[at]
+        counted = lane.count_places(gate)
+        if counted != lane.counted:
+            self.places(lane.offer.model).move(lane.counted, counted)
+            lane.counted = counted
         changed = self.hot[lane.index][GATE] ^ gate
         row = lane.row(gate, room_atto * ROOM_MARGIN)
         self.hot[lane.index] = row

@@ -138,4 +138,5 @@ class GatewayApp:
         metrics.connections.set(self.desk.upstream.open_count)
         metrics.providers.set(self.directory.provider_count)
         metrics.directory_age.set(self.directory.age_s())
+        self.desk.flow.show()
         await answer(send, 200, metrics.text(), CONTENT_TYPE)

@@ -13,6 +13,7 @@ from contracts.types import Timing
 from marketplace.accounts import Accounts, Hold
 from marketplace.gateway.acceptance import Witness
 from marketplace.gateway.connection import Connection
+from marketplace.gateway.flow import FlowControl
 from marketplace.gateway.inquiry import Inquiry
 from marketplace.gateway.matching import Matching
 from marketplace.gateway.metrics import Metrics
@@ -70,7 +71,7 @@ class Patience:
 class Desk:
     """Everything a request is served with, one per gateway.
 
-    `clock` is unix time, `ticker` a monotonic clock, in seconds.
+    `clock` is unix time, `ticker` a monotonic clock, in seconds. A copy of a desk has the same flow control.
     """
 
     accounts: Accounts
@@ -85,6 +86,11 @@ class Desk:
     clock: Callable[[], float] = time.time
     ticker: Callable[[], float] = time.perf_counter
     log: Any = field(default_factory=lambda: structlog.get_logger("gateway"))
+    flow: FlowControl = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.flow is None:
+            self.flow = FlowControl(self.matching, self.metrics.flow)
 
     def slot(self) -> int:
         """Return the slot the gateway is in; it decides the epoch of what is countersigned."""
@@ -95,10 +101,14 @@ class Run:
     """One job on its way: its hold, the connection that serves it, and whether the customer is still there.
 
     `settled` says that the hold was posted, voided or handed to the open tickets; `started`, that the customer has
-    bytes.
+    bytes. `due` is the unix time by which batch work must be done, 0 if nobody said. `on_leave` is called when the
+    customer leaves.
     """
 
-    __slots__ = ("_connection", "customer", "hold", "inquiry", "job", "left", "salt", "settled", "sink", "started")
+    __slots__ = (
+        "_connection", "customer", "due", "hold", "inquiry", "job", "left", "on_leave", "salt", "settled", "sink",
+        "started",
+    )  # fmt: skip
 
     def __init__(self, customer: str, inquiry: Inquiry, job: bytes, sink: Sink) -> None:
         self.customer = customer
@@ -110,11 +120,15 @@ class Run:
         self.settled = False
         self.started = False
         self.left = False
+        self.due = 0.0
+        self.on_leave: Callable[[], None] | None = None
         self._connection: Connection | None = None
 
     def leave(self) -> None:
-        """Note that the customer left; closes the upstream socket in the same breath."""
+        """Note that the customer left; closes the upstream socket, or leaves the queue, in the same breath."""
         self.left = True
+        if self.on_leave is not None:
+            self.on_leave()
         if self._connection is not None:
             self._connection.abort()
 

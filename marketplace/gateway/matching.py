@@ -61,8 +61,23 @@ class Match:
     output_tokens: int
 
 
+class NoRoom(ApiError):
+    """Nobody has a place for the request at the moment, and waiting helps. `rule`: what bars most providers."""
+
+    def __init__(self, model: str, refusal: Refusal) -> None:
+        about = too_busy(
+            f"All providers of {model} are busy or recovering ({refusal.rule}); ask again later.", refusal.wait_ms
+        )
+        super().__init__(about.status, about.code, about.message, retry_after_ms=about.retry_after_ms)
+        self.rule = refusal.rule
+        self.wait_ms = refusal.wait_ms
+
+
 class Matching:
-    """The market and the ways in and out of it. `note` receives every decision and refusal for the decision log."""
+    """The market and the ways in and out of it. `note` receives every decision and refusal for the decision log.
+
+    `freed` is told of every place that is given back, and of the tokens that were delivered there.
+    """
 
     def __init__(
         self,
@@ -81,26 +96,27 @@ class Matching:
         self._clock = clock
         self._demands: dict[tuple[str, frozenset[str]], Demand] = {}
         self._expected: dict[str, float] = {}
+        self.freed: Callable[[Reservation, int], None] | None = None
 
     def now_ms(self) -> float:
         """Return the market's clock."""
         return self._clock() * 1000.0
 
     def match(self, inquiry: Inquiry, service_class: str, job: bytes, budget_atto: int) -> Match:
-        """Decide who serves; raises ApiError if nobody can. `budget_atto`: the most that the job may cost."""
-        longest = self._lanes.longest_context(inquiry.model)
-        if not longest:
-            raise unknown_model(inquiry.model)
-        output = inquiry.output_tokens
-        if output is None:
-            output = max(1, min(self._default_output_tokens, longest - inquiry.input_tokens))
+        """Decide who serves; raises NoRoom if nobody can now, another ApiError if waiting would not help.
+
+        `budget_atto`: the most that the job may cost.
+        """
         model = inquiry.model
+        longest = self._lanes.longest_context(model)
+        if not longest:
+            raise unknown_model(model)
+        output = self._output(inquiry, longest)
         demand = self._demands.get((model, inquiry.features))
         if demand is None:
             if len(self._demands) > 1_000:
                 self._demands.clear()
             demand = self._demands[model, inquiry.features] = Demand(model=model, features=inquiry.features)
-        expected = 0 if inquiry.path == EMBEDDINGS else min(output, self._expected.get(model, EXPECTED_OUTPUT_TOKENS))
         outcome = decide(
             self.market,
             Job(
@@ -109,7 +125,7 @@ class Matching:
                 service=CLASSES.get(service_class, STANDARD),
                 input_tokens=inquiry.input_tokens,
                 max_output_tokens=output,
-                expected_output_tokens=int(expected),
+                expected_output_tokens=self._expect(inquiry, output),
                 budget_atto=budget_atto,
             ),
             self._rng,
@@ -123,6 +139,22 @@ class Matching:
         if not lanes:
             raise no_provider("The providers of this model are changing; send the request again.")
         return Match(outcome, lanes, output)
+
+    def _output(self, inquiry: Inquiry, longest: int) -> int:
+        """Return the output tokens to order."""
+        if inquiry.output_tokens is not None:
+            return inquiry.output_tokens
+        return max(1, min(self._default_output_tokens, longest - inquiry.input_tokens))
+
+    def _expect(self, inquiry: Inquiry, output: int) -> int:
+        if inquiry.path == EMBEDDINGS:
+            return 0
+        return int(min(output, self._expected.get(inquiry.model, EXPECTED_OUTPUT_TOKENS)))
+
+    def size(self, inquiry: Inquiry) -> tuple[int, int, int]:
+        """Return (prompt tokens, most tokens of the answer, expected ones)."""
+        output = self._output(inquiry, self._lanes.longest_context(inquiry.model))
+        return inquiry.input_tokens, output, self._expect(inquiry, output)
 
     def reserve(self, match: Match, lane: Lane) -> Reservation | None:
         """Claim a place at a lane of the match, None if the market moved on and it has none."""
@@ -145,6 +177,8 @@ class Matching:
             self._expected[reservation.model] = before + _LEARN * (output_tokens - before)
         ended = Ended.REFUSED if full else _ENDED[status]
         self.market.release(reservation, Outcome(ended, output_tokens, itl_us), self.now_ms())
+        if self.freed is not None:
+            self.freed(reservation, output_tokens)
 
     def running(self, lane: Lane) -> int:
         """Return how many jobs this gateway has at a lane."""
@@ -155,10 +189,7 @@ def _explain(refusal: Refusal, inquiry: Inquiry, output: int, longest: int, budg
     """Turn a refusal into what the customer can act upon."""
     tokens = inquiry.input_tokens + output
     if refusal.retryable:
-        return too_busy(
-            f"All providers of {inquiry.model} are busy or recovering ({refusal.rule}); ask again later.",
-            refusal.wait_ms,
-        )
+        return NoRoom(inquiry.model, refusal)
     if tokens > longest:
         return context_too_long(tokens, longest)
     barred = {rule for rule, count in refusal.counts.items() if count}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from contracts.messages import Receipt, Status
+from marketplace.gateway.flow_metrics import FlowMetrics
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _ITL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -71,6 +72,7 @@ class Metrics:
         self.directory_age = Gauge(
             "bonded_gateway_directory_age_seconds", "Age of the chain's last good reading.", registry=registry
         )
+        self.flow = FlowMetrics(registry)
         self._models: dict[str, tuple[Histogram, Histogram, Histogram, Histogram]] = {}
         self._paths: dict[tuple[str, int], Counter] = {}
 

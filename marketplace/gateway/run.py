@@ -230,6 +230,7 @@ class Gateway:
 
     async def _expire(self) -> None:
         expire_tickets(self._desk)
+        self._desk.flow.sweep()
 
     async def _give_up_stalled(self) -> None:
         self._inference.stalled.sweep()

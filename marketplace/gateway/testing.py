@@ -27,8 +27,9 @@ from rewards.canonical import canonical_json
 class MockProvider:
     """One provider. `words`: how many tokens it answers when not told; `gap_s`: between events, 0 sends all at once.
 
-    `check_tickets` off spares a benchmark the cost of what is not measured; receipts are signed in any case, unless
-    `bare`: then it is a plain engine without tickets and receipts.
+    With a `gate`, answers that are not streamed wait until it is set. `check_tickets` off spares a benchmark the cost
+    of what is not measured; receipts are signed in any case, unless `bare`: then it is a plain engine without tickets
+    and receipts.
     """
 
     owner: str
@@ -43,6 +44,7 @@ class MockProvider:
     behaviour: str = "ok"
     words: int = 5
     gap_s: float = 0.0
+    gate: asyncio.Event | None = None
     check_tickets: bool = True
     bare: bool = False
     ignore_limit: bool = False
@@ -278,7 +280,7 @@ class _MockConnection(asyncio.Protocol):
                     self.task = asyncio.ensure_future(stream)
                 else:
                     _run_through(stream)
-            elif provider.gap_s:
+            elif provider.gap_s or provider.gate is not None:
                 self.task = asyncio.ensure_future(self._late(path, request, ticket, salt))
             else:
                 self._reply(path, request, ticket, salt)
@@ -293,6 +295,8 @@ class _MockConnection(asyncio.Protocol):
 
     async def _late(self, path: str, request: dict[str, Any], ticket: Ticket | None, salt: bytes) -> None:
         await asyncio.sleep(self.provider.gap_s)
+        if self.provider.gate is not None:
+            await self.provider.gate.wait()
         self._reply(path, request, ticket, salt)
 
     def _reply(self, path: str, request: dict[str, Any], ticket: Ticket | None, salt: bytes) -> None:

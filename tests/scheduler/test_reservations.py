@@ -157,13 +157,21 @@ def test_only_the_providers_own_failures_lower_rho() -> None:
             assert after == rho
 
 
-def test_a_refusal_at_full_slots_is_no_failure() -> None:
+def test_a_refusal_at_full_slots_is_no_failure_and_bars_the_lane_until_a_job_ends() -> None:
     state = make_market([make_offer(slots=1)])
-    state.reserve(decided(state, make_job(1)), 0.0)
+    first = state.reserve(decided(state, make_job(1)), 0.0)
     second = state.reserve(decided(state, make_job(2)), 0.0)
     rho = state.lanes[0].reliability.rho
     state.release(second, Outcome(Status.REFUSED), 1.0)
     assert state.lanes[0].reliability.rho == rho
+    assert refused(state, make_job(), now_ms=2_000.0).rule == "full"
+    state.release(first, SERVED, 2_001.0)
+    assert decided(state, make_job(), now_ms=2_001.0)
+
+
+def test_a_refusal_below_the_declared_slots_bars_the_lane_for_a_moment() -> None:
+    state = make_market([make_offer(slots=2)])
+    state.release(state.reserve(decided(state, make_job()), 0.0), Outcome(Status.REFUSED), 1.0)
     assert refused(state, make_job(), now_ms=2.0).rule == "refused_lately"
     assert decided(state, make_job(), now_ms=1_002.0)
 

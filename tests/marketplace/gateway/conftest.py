@@ -135,6 +135,7 @@ class Town:
         self.books = Books(folder, timing)
         self.chain = FakeChain()
         self.providers: list[MockProvider] = []
+        self.customers = {CUSTOMER}
         self.upstream = Upstream(devnet=True)
         self.market = MarketState(Policy(newcomer_floor_ppm=0, explore_ppm=0))
         self.directory = Directory(self.chain, self.upstream, self.market, devnet=True)
@@ -207,7 +208,7 @@ class Town:
             witness = self.desk.witness
             assert countersigned.signed_by(witness.separator, attempt.gateway_signature) == witness.signer.address
             assert countersigned.receipt == attempt.receipt.struct_hash()
-            assert countersigned.customer == CUSTOMER
+            assert countersigned.customer in self.customers
         pairs = [(attempt.receipt.job, attempt.receipt.attempt) for attempt in [*books.posted, *books.recorded]]
         assert len(pairs) == len(set(pairs)), "an attempt was entered twice"
         assert self.market.open_reservations == 0

@@ -1,0 +1,1 @@
+"""Hold what waits for a place, and say who gets the next one; plain classes, the clock is an argument."""
