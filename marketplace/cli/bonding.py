@@ -6,12 +6,10 @@ Both sets are instances of one contract; `Walker` says which one and how whoever
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from marketplace.cli.chain import open_chain
 from marketplace.cli.deeds import Manner
-from marketplace.cli.keys import open_keystore
+from marketplace.cli.options import Access
 from marketplace.cli.output import fail, print_json, print_line, whole
 from marketplace.cli.pause import readable, refuse_while_paused
 from marketplace.cli.payment import Payment, pay
@@ -22,15 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Walker:
-    """Whose bond it is: the set, what its members are called, and how its contract is reached."""
+    """Whose bond it is: the set, what its members are called, and by whom."""
 
     set: Literal["Verifiers", "Gateways"]
     called: str
-    keystore: Path | None
-    password_file: Path | None
-    rpc: str
-    deployment: Path | None
-    finality: str
+    access: Access
 
 
 async def join(walker: Walker, endpoint: str, manner: Manner) -> None:
@@ -38,12 +32,12 @@ async def join(walker: Walker, endpoint: str, manner: Manner) -> None:
     from contracts.operators import Operators
     from contracts.tokens import Token
 
-    signer = open_keystore(walker.keystore, walker.password_file)
-    async with open_chain(walker.rpc, walker.deployment, walker.finality) as chain:
+    signer = walker.access.open_key()
+    async with walker.access.chain() as chain:
         head = await chain.head()
         operators, token = Operators(chain, walker.set), Token(chain, "StakeToken")
         about: list[tuple[str, Call]] = [("join", operators.join(endpoint))]
-        payment = Payment(chain, signer, walker.keystore, about, None)
+        payment = Payment(chain, signer, walker.access.keystore, about, manner.intent)
         begun = await payment.begun("join")
         if not begun and await operators.is_member(signer.address, head):
             facts: dict[str, Any] = {walker.called: signer.address, "member": True}
@@ -70,8 +64,8 @@ async def leave(walker: Walker, manner: Manner) -> None:
     """Leave the set at once; the bond begins to unbond."""
     from contracts.operators import Operators
 
-    signer = open_keystore(walker.keystore, walker.password_file)
-    async with open_chain(walker.rpc, walker.deployment, walker.finality) as chain:
+    signer = walker.access.open_key()
+    async with walker.access.chain() as chain:
         operators = Operators(chain, walker.set)
         head = await chain.head()
         free_at = head.time + (await operators.settings(head)).unbonding_s
@@ -84,8 +78,8 @@ async def withdraw(walker: Walker, manner: Manner) -> None:
     from contracts.operators import Operators
     from contracts.tokens import Token
 
-    signer = open_keystore(walker.keystore, walker.password_file)
-    async with open_chain(walker.rpc, walker.deployment, walker.finality) as chain:
+    signer = walker.access.open_key()
+    async with walker.access.chain() as chain:
         operators, token, head = Operators(chain, walker.set), Token(chain, "StakeToken"), await chain.head()
         member = await operators.member(signer.address, head)
         bond = whole(member.bond if member else 0, await token.decimals(head), await token.symbol(head))
@@ -96,4 +90,4 @@ async def withdraw(walker: Walker, manner: Manner) -> None:
 async def _pay(
     walker: Walker, signer: Any, chain: Any, step: tuple[str, Call], facts: dict[str, Any], manner: Manner
 ) -> None:
-    await pay(chain, signer, walker.keystore, [step], facts, None, manner.dry_run, manner.yes, manner.as_json)
+    await pay(chain, signer, walker.access.keystore, [step], facts, manner)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marketplace.cli.chain import open_chain
 from marketplace.cli.deeds import Manner
-from marketplace.cli.keys import open_keystore
+from marketplace.cli.options import Access
 from marketplace.cli.output import fail, whole
 from marketplace.cli.pause import readable, refuse_while_paused
 from marketplace.cli.payment import Payment
@@ -22,18 +19,7 @@ if TYPE_CHECKING:
 _PPM = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
-    """Whose key posts the bond, and how the chain is reached."""
-
-    keystore: Path | None
-    password_file: Path | None
-    rpc: str
-    deployment: Path | None
-    finality: str
-
-
-async def propose(party: Party, epoch: int, provider: str, manner: Manner) -> None:
+async def propose(access: Access, epoch: int, provider: str, manner: Manner) -> None:
     """Open the slash that an activated report calls for; leaf and proof are read from the chain's events."""
     from contracts.court import Court
     from contracts.history import read_report
@@ -41,8 +27,8 @@ async def propose(party: Party, epoch: int, provider: str, manner: Manner) -> No
     from contracts.signing import normal_address
     from contracts.staking import Staking
 
-    signer, name = open_keystore(party.keystore, party.password_file), normal_address(provider)
-    async with open_chain(party.rpc, party.deployment, party.finality) as chain:
+    signer, name = access.open_key(), normal_address(provider)
+    async with access.chain() as chain:
         head, court = await chain.head(), Court(chain)
         report = (await read_report(chain, epoch, head)).report
         index = next((i for i, leaf in enumerate(report.leaves) if leaf.provider == name), None)
@@ -59,17 +45,17 @@ async def propose(party: Party, epoch: int, provider: str, manner: Manner) -> No
         known = await Staking(chain).provider(name, head)
         amount = (known.required_stake if known else 0) * await court.code_ppm(leaf.slash_level, head) // _PPM
         facts = {"proposer": signer.address, "provider": name, "epoch": epoch, "code": leaf.slash_level}
-        await _with_bond(party, chain, signer, court, ("propose", call), amount, facts, manner)
+        await _with_bond(access, chain, signer, court, ("propose", call), amount, facts, manner)
 
 
-async def contest(party: Party, slash_id: int, statement: bytes, manner: Manner) -> None:
+async def contest(access: Access, slash_id: int, statement: bytes, manner: Manner) -> None:
     """Put an open slash before the arbitrator; of the statement only the digest goes on chain."""
     from contracts.court import Court
     from contracts.signing import keccak
     from contracts.types import SlashStage
 
-    signer = open_keystore(party.keystore, party.password_file)
-    async with open_chain(party.rpc, party.deployment, party.finality) as chain:
+    signer = access.open_key()
+    async with access.chain() as chain:
         head, court = await chain.head(), Court(chain)
         slash = await court.slash(slash_id, head)
         if slash is None:
@@ -86,13 +72,13 @@ async def contest(party: Party, slash_id: int, statement: bytes, manner: Manner)
         if slash.stage is not SlashStage.OPEN:
             fail(f"slash {slash_id} is {slash.stage.name.lower()}", "only an open one can be contested")
         await _with_bond(
-            party, chain, signer, court, ("contest", court.contest(slash_id, reason)), slash.amount, facts, manner,
+            access, chain, signer, court, ("contest", court.contest(slash_id, reason)), slash.amount, facts, manner,
             paused_too=True,
         )  # fmt: skip
 
 
 async def _with_bond(
-    party: Party,
+    access: Access,
     chain: Chain,
     signer: Signer,
     court: Court,
@@ -108,7 +94,7 @@ async def _with_bond(
     head, token = await chain.head(), Token(chain, "StakeToken")
     bond, held = await court.bond_for(amount, head), await token.balance(signer.address, head)
     decimals, symbol = await token.decimals(head), await token.symbol(head)
-    payment = Payment(chain, signer, party.keystore, [step], None)
+    payment = Payment(chain, signer, access.keystore, [step], manner.intent)
     calls = [step]
     if not await payment.begun(step[0]):
         if not paused_too:

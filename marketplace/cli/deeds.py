@@ -15,20 +15,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marketplace.cli.output import DryRunFlag, JsonFlag, YesFlag
 
 if TYPE_CHECKING:
     from contracts.calls import Call
+
+
+IntentOption = Annotated[
+    str | None, typer.Option("--intent", help="A name for this deed; giving it again never repeats it.")
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How the person wants it: `intent` pins the name of the deed."""
 
-    dry_run: bool
-    yes: bool
-    as_json: bool
-    intent: str | None = None
+    dry_run: DryRunFlag = False
+    yes: YesFlag = False
+    as_json: JsonFlag = False
+    intent: IntentOption = None
 
 
 def key_of(calls: Sequence[Call]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,12 +18,11 @@ from marketplace.cli.chain import (
     open_chain,
 )
 from marketplace.cli.deeds import Manner
-from marketplace.cli.keys import KeystoreOption, PasswordFileOption, open_keystore
+from marketplace.cli.keys import KeystoreOption
+from marketplace.cli.options import Access, with_options
 from marketplace.cli.output import (
-    DryRunFlag,
     ExitCode,
     JsonFlag,
-    YesFlag,
     fail,
     print_facts,
     print_json,
@@ -46,9 +44,6 @@ app = typer.Typer(
 )
 
 ProviderArgument = Annotated[str, typer.Argument(help="The provider's address.")]
-IntentOption = Annotated[
-    str | None, typer.Option("--intent", help="A name for this deed; giving it again never repeats it.")
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +69,12 @@ Deed = tuple[list[tuple[str, "Call"]], dict[str, Any]]
 
 
 @app.command()
+@with_options
 def delegate(
+    access: Access,
+    manner: Manner,
     provider: ProviderArgument,
     amount: Annotated[str, typer.Argument(help="Whole stake tokens, for example 250 or 0.5.")],
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Stake behind a provider. A slash takes it once the provider's own stake is used up."""
 
@@ -121,23 +110,16 @@ def delegate(
             return []
         return [("approve", token.approve(spender, wanted))]
 
-    where = _Where(keystore, password_file, rpc, deployment, finality)
-    asyncio.run(_carry_out(where, provider, deed, before, Manner(dry_run, yes, as_json, intent)))
+    asyncio.run(_carry_out(access, provider, deed, before, manner))
 
 
 @app.command()
+@with_options
 def undelegate(
+    access: Access,
+    manner: Manner,
     provider: ProviderArgument,
     amount: Annotated[str | None, typer.Argument(help="Whole stake tokens; default: everything.")] = None,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Begin to take stake out from behind a provider; it can still be slashed until it is released."""
 
@@ -163,22 +145,15 @@ def undelegate(
             fail(f"{stand.stake(held.amount)} are delegated to {stand.provider}", "undelegate at most that")
         return []
 
-    where = _Where(keystore, password_file, rpc, deployment, finality)
-    asyncio.run(_carry_out(where, provider, deed, before, Manner(dry_run, yes, as_json, intent)))
+    asyncio.run(_carry_out(access, provider, deed, before, manner))
 
 
 @app.command()
+@with_options
 def withdraw(
+    access: Access,
+    manner: Manner,
     provider: ProviderArgument,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Take out all stake whose release has come."""
 
@@ -199,22 +174,15 @@ def withdraw(
             )
         return []
 
-    where = _Where(keystore, password_file, rpc, deployment, finality)
-    asyncio.run(_carry_out(where, provider, deed, before, Manner(dry_run, yes, as_json, intent)))
+    asyncio.run(_carry_out(access, provider, deed, before, manner))
 
 
 @app.command()
+@with_options
 def claim(
+    access: Access,
+    manner: Manner,
     provider: ProviderArgument,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Take the rewards that activated epochs brought."""
 
@@ -235,8 +203,7 @@ def claim(
             fail("there are no rewards to claim", "wait until an epoch of this provider is activated")
         return []
 
-    where = _Where(keystore, password_file, rpc, deployment, finality)
-    asyncio.run(_carry_out(where, provider, deed, before, Manner(dry_run, yes, as_json, intent)))
+    asyncio.run(_carry_out(access, provider, deed, before, manner))
 
 
 @app.command()
@@ -290,15 +257,6 @@ def shares_for(amount: int, held: PositionView) -> int:
     return -(-amount * held.shares // held.amount)
 
 
-@dataclass(frozen=True, slots=True)
-class _Where:
-    keystore: Path | None
-    password_file: Path | None
-    rpc: str
-    deployment: Path | None
-    finality: str
-
-
 async def _stand(chain: Chain, delegator: str, provider: str) -> Stand:
     from contracts.delegation import Delegation
     from contracts.signing import normal_address
@@ -313,17 +271,17 @@ async def _stand(chain: Chain, delegator: str, provider: str) -> Stand:
 
 
 async def _carry_out(
-    where: _Where,
+    access: Access,
     provider: str,
     deed: Callable[[Stand], Awaitable[Deed]],
     before: Callable[[Stand], Awaitable[list[tuple[str, Call]]]],
     manner: Manner,
 ) -> None:
     """Check and prepare what a deed needs, unless an earlier run began it, then make it."""
-    signer = open_keystore(where.keystore, where.password_file)
-    async with open_chain(where.rpc, where.deployment, where.finality) as chain:
+    signer = access.open_key()
+    async with access.chain() as chain:
         stand = await _stand(chain, signer.address, provider)
         calls, facts = await deed(stand)
-        payment = Payment(chain, signer, where.keystore, calls, manner.intent)
+        payment = Payment(chain, signer, access.keystore, calls, manner.intent)
         prepared = [] if await payment.begun(calls[-1][0]) else await before(stand)
         await payment.make([*prepared, *calls], facts, manner)

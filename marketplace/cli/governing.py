@@ -9,17 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from marketplace.cli import court
-from marketplace.cli.chain import (
-    FINALITY_DEFAULT,
-    RPC_DEFAULT,
-    DeploymentOption,
-    FinalityOption,
-    RpcOption,
-    open_chain,
-)
 from marketplace.cli.deeds import Manner
-from marketplace.cli.keys import KeystoreOption, PasswordFileOption, open_keystore
-from marketplace.cli.output import DryRunFlag, ExitCode, JsonFlag, YesFlag, fail
+from marketplace.cli.options import Access, with_options
+from marketplace.cli.output import ExitCode, fail
 from marketplace.cli.pause import readable
 from marketplace.cli.payment import pay
 
@@ -35,24 +27,19 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
+@with_options
 def pause(
+    access: Access,
+    manner: Manner,
     hours: Annotated[float, typer.Argument(min=0.001, max=168, help="How long; at most seven days.")],
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Pause the market with the guardian's key, once in thirty days; nobody's withdrawal or claim is held up."""
 
     async def work() -> None:
         from contracts.guardian import Guardian
 
-        signer = open_keystore(keystore, password_file)
-        async with open_chain(rpc, deployment, finality) as chain:
+        signer = access.open_key()
+        async with access.chain() as chain:
             guardian, head = Guardian(chain), await chain.head()
             state = await guardian.state(head)
             if head.time < state.next_pause_at:
@@ -64,68 +51,51 @@ def pause(
             seconds = min(max(1, round(hours * 3600)), _MOST_PAUSE_S)
             facts: dict[str, Any] = {"guardian": signer.address, "until about": readable(head.time + seconds)}
             steps = [("pause", guardian.pause(seconds))]
-            await pay(chain, signer, keystore, steps, facts, None, dry_run, yes, as_json)
+            await pay(chain, signer, access.keystore, steps, facts, manner)
 
     asyncio.run(work())
 
 
+@with_options
 def unpause(
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: Access,
+    manner: Manner,
 ) -> None:
     """End a pause early with the guardian's key; the thirty days still count from its beginning."""
 
     async def work() -> None:
         from contracts.guardian import Guardian
 
-        signer = open_keystore(keystore, password_file)
-        async with open_chain(rpc, deployment, finality) as chain:
+        signer = access.open_key()
+        async with access.chain() as chain:
             guardian = Guardian(chain)
             state = await guardian.state(await chain.head())
             if not state.paused:
                 fail("the market is not paused", "", ExitCode.REFUSED_BY_CHAIN)
             facts = {"guardian": signer.address, "paused until": readable(state.paused_until)}
             steps = [("unpause", guardian.unpause())]
-            await pay(chain, signer, keystore, steps, facts, None, dry_run, yes, as_json)
+            await pay(chain, signer, access.keystore, steps, facts, manner)
 
     asyncio.run(work())
 
 
+@with_options
 def propose(
+    access: Access,
+    manner: Manner,
     epoch: Annotated[int, typer.Argument(min=0, help="The epoch whose report calls for the slash.")],
     provider: Annotated[str, typer.Argument(help="The provider's address.")],
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Open a slash that a report calls for, with a bond; the settlement process does this by itself."""
-    party = court.Party(keystore, password_file, rpc, deployment, finality)
-    asyncio.run(court.propose(party, epoch, provider, Manner(dry_run, yes, as_json)))
+    asyncio.run(court.propose(access, epoch, provider, manner))
 
 
+@with_options
 def contest(
+    access: Access,
+    manner: Manner,
     slash_id: Annotated[int, typer.Argument(min=1, help="The slash's number, from `bonded auditor history`.")],
     statement: StatementArgument,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Put an open slash before the arbitrator, with a bond; its silence cancels the slash."""
-    party = court.Party(keystore, password_file, rpc, deployment, finality)
-    asyncio.run(court.contest(party, slash_id, statement.read_bytes(), Manner(dry_run, yes, as_json)))
+    asyncio.run(court.contest(access, slash_id, statement.read_bytes(), manner))

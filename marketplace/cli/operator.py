@@ -18,11 +18,10 @@ from marketplace.cli.chain import (
 )
 from marketplace.cli.deeds import Manner
 from marketplace.cli.keys import KeystoreOption, PasswordFileOption, open_keystore
+from marketplace.cli.options import Access, with_options
 from marketplace.cli.output import (
-    DryRunFlag,
     ExitCode,
     JsonFlag,
-    YesFlag,
     fail,
     print_json,
     print_line,
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run gateway, clock, indexer and settlement.")
 governing.add_to(app)
 
-IntentOption = Annotated[
-    str | None, typer.Option("--intent", help="A name for this payment; giving it again never pays twice.")
-]
 ListenOption = Annotated[str | None, typer.Option("--listen", envvar="BONDED_LISTEN", help="host:port to serve at.")]
 
 
@@ -92,67 +88,46 @@ def migrate(as_json: JsonFlag = False) -> None:
 
 
 @app.command("join-gateway")
+@with_options
 def join_gateway(
+    access: Access,
+    manner: Manner,
     endpoint: Annotated[str, typer.Argument(help="The URL at which agents reach this gateway.")],
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Post the gateway's bond; agents accept tickets of bonded gateways only."""
-    walker = bonding.Walker("Gateways", "gateway", keystore, password_file, rpc, deployment, finality)
-    asyncio.run(bonding.join(walker, endpoint, Manner(dry_run, yes, as_json)))
+    walker = bonding.Walker("Gateways", "gateway", access)
+    asyncio.run(bonding.join(walker, endpoint, manner))
 
 
 @app.command("leave-gateway")
+@with_options
 def leave_gateway(
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: Access,
+    manner: Manner,
 ) -> None:
     """Leave the set of gateways at once; the bond can be withdrawn after the unbonding time."""
-    walker = bonding.Walker("Gateways", "gateway", keystore, password_file, rpc, deployment, finality)
-    asyncio.run(bonding.leave(walker, Manner(dry_run, yes, as_json)))
+    walker = bonding.Walker("Gateways", "gateway", access)
+    asyncio.run(bonding.leave(walker, manner))
 
 
 @app.command("withdraw-gateway")
+@with_options
 def withdraw_gateway(
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: Access,
+    manner: Manner,
 ) -> None:
     """Take the gateway's bond back after leaving."""
-    walker = bonding.Walker("Gateways", "gateway", keystore, password_file, rpc, deployment, finality)
-    asyncio.run(bonding.withdraw(walker, Manner(dry_run, yes, as_json)))
+    walker = bonding.Walker("Gateways", "gateway", access)
+    asyncio.run(bonding.withdraw(walker, manner))
 
 
 @app.command()
+@with_options
 def fund(
+    access: Access,
+    manner: Manner,
     incentives: Annotated[str | None, typer.Option("--incentives", help="Whole payment tokens for incentives.")] = None,
     sla: Annotated[str | None, typer.Option("--sla", help="Whole payment tokens for the SLA fund.")] = None,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Put payment tokens into the incentive fund or the SLA fund."""
 
@@ -163,8 +138,8 @@ def fund(
 
         if incentives is None and sla is None:
             fail("nothing to fund", "give --incentives or --sla", ExitCode.USAGE)
-        signer = open_keystore(keystore, password_file)
-        async with open_chain(rpc, deployment, finality) as chain:
+        signer = access.open_key()
+        async with access.chain() as chain:
             head = await chain.head()
             token = Token(chain, "PaymentToken")
             decimals, symbol = await token.decimals(head), await token.symbol(head)
@@ -176,7 +151,9 @@ def fund(
                 if amount is not None:
                     wanted = units(amount, decimals)
                     purposes.append((what, wanted, spender, into(wanted)))
-            payment = Payment(chain, signer, keystore, [(what, call) for what, _, _, call in purposes], intent)
+            payment = Payment(
+                chain, signer, access.keystore, [(what, call) for what, _, _, call in purposes], manner.intent
+            )
             calls: list[tuple[str, Call]] = []
             facts: dict[str, Any] = {"payer": signer.address}
             missing = 0
@@ -194,7 +171,7 @@ def fund(
                     f"{signer.address} holds {whole(held, decimals, symbol)}, this takes {whole(missing, decimals)}",
                     "send payment tokens to this address first",
                 )
-            await payment.make(calls, facts, Manner(dry_run, yes, as_json, intent))
+            await payment.make(calls, facts, manner)
 
     asyncio.run(work())
 

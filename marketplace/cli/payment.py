@@ -84,16 +84,7 @@ class Payment:
 
 
 async def pay(
-    chain: Chain,
-    signer: Signer,
-    keystore: Path | None,
-    calls: Calls,
-    facts: dict[str, Any],
-    intent: str | None,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
+    chain: Chain, signer: Signer, keystore: Path | None, calls: Calls, facts: dict[str, Any], manner: Manner
 ) -> None:
     """Show the numbers, ask, then send the calls in order; the last one is what the command is about."""
-    payment = Payment(chain, signer, keystore, calls[-1:], intent)
-    await payment.make(calls, facts, Manner(dry_run, yes, as_json, intent))
+    await Payment(chain, signer, keystore, calls[-1:], manner.intent).make(calls, facts, manner)

@@ -7,28 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marketplace.cli.chain import (
-    FINALITY_DEFAULT,
-    RPC_DEFAULT,
-    DeploymentOption,
-    FinalityOption,
-    RpcOption,
-    open_chain,
-)
 from marketplace.cli.deeds import Manner
-from marketplace.cli.keys import KeystoreOption, PasswordFileOption, open_keystore
-from marketplace.cli.output import DryRunFlag, ExitCode, JsonFlag, YesFlag, fail, units, whole
+from marketplace.cli.options import Access, with_options
+from marketplace.cli.output import ExitCode, fail, units, whole
 from marketplace.cli.pause import refuse_while_paused
 from marketplace.cli.payment import Payment
 
 if TYPE_CHECKING:
     from contracts.calls import Call
     from contracts.views import CustomerView
-
-IntentOption = Annotated[
-    str | None,
-    typer.Option("--intent", help="A name for this payment; giving it again never pays twice."),
-]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,21 +25,15 @@ def add_to(app: typer.Typer) -> None:
     app.command()(withdraw)
 
 
+@with_options
 def deposit(
+    access: Access,
+    manner: Manner,
     amount: Annotated[str, typer.Argument(help="Whole payment tokens, for example 10 or 0.5.")],
     cap: Annotated[
         str | None,
         typer.Option("--cap", help="Most whole tokens a gateway may charge per epoch; default: at least the deposit."),
     ] = None,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Put payment tokens into escrow and set the most that may be charged per epoch."""
 
@@ -60,14 +41,14 @@ def deposit(
         from contracts.escrow import Escrow
         from contracts.tokens import Token
 
-        signer = open_keystore(keystore, password_file)
-        async with open_chain(rpc, deployment, finality) as chain:
+        signer = access.open_key()
+        async with access.chain() as chain:
             head = await chain.head()
             token, escrow = Token(chain, "PaymentToken"), Escrow(chain)
             decimals, symbol = await token.decimals(head), await token.symbol(head)
             wanted = units(amount, decimals)
             about: list[tuple[str, Call]] = [("deposit", escrow.deposit(signer.address, wanted))]
-            payment = Payment(chain, signer, keystore, about, intent)
+            payment = Payment(chain, signer, access.keystore, about, manner.intent)
             begun = await payment.begun("deposit")
             if not begun:
                 await refuse_while_paused(chain, head)
@@ -91,21 +72,16 @@ def deposit(
                 calls.insert(0, ("approve", token.approve(spender, wanted)))
             if most != standing:
                 calls.append(("cap", escrow.set_cap(most)))
-            await payment.make(calls, facts, Manner(dry_run, yes, as_json, intent))
+            await payment.make(calls, facts, manner)
 
     asyncio.run(work())
 
 
+@with_options
 def set_cap(
+    access: Access,
+    manner: Manner,
     amount: Annotated[str, typer.Argument(help="Whole payment tokens per epoch; 0 lets nothing be charged.")],
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Set the most a gateway may charge per epoch; a lowering counts from the epoch after the next."""
 
@@ -113,21 +89,24 @@ def set_cap(
         from contracts.escrow import Escrow
         from contracts.tokens import Token
 
-        signer = open_keystore(keystore, password_file)
-        async with open_chain(rpc, deployment, finality) as chain:
+        signer = access.open_key()
+        async with access.chain() as chain:
             token = Token(chain, "PaymentToken")
             head = await chain.head()
             decimals = await token.decimals(head)
             most = 0 if amount.strip() == "0" else units(amount, decimals)
             facts = {"customer": signer.address, "most per epoch": whole(most, decimals, await token.symbol(head))}
             calls = [("cap", Escrow(chain).set_cap(most))]
-            payment = Payment(chain, signer, keystore, calls, None)
-            await payment.make(calls, facts, Manner(dry_run, yes, as_json))
+            payment = Payment(chain, signer, access.keystore, calls, manner.intent)
+            await payment.make(calls, facts, manner)
 
     asyncio.run(work())
 
 
+@with_options
 def withdraw(
+    access: Access,
+    manner: Manner,
     amount: Annotated[str | None, typer.Argument(help="Whole payment tokens to start thawing.")] = None,
     compensation: Annotated[
         bool, typer.Option("--compensation", help="Take compensation from slashes (stake tokens); needs no thaw.")
@@ -135,15 +114,6 @@ def withdraw(
     cancel: Annotated[bool, typer.Option("--cancel", help="Stop the thaw under way; the money can be spent again.")] = (
         False
     ),
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Start thawing AMOUNT; without one, take out what has thawed (or, with --compensation, what slashes brought)."""
     if (amount is not None) + compensation + cancel > 1:
@@ -153,8 +123,8 @@ def withdraw(
         from contracts.escrow import Escrow
         from contracts.tokens import Token
 
-        signer = open_keystore(keystore, password_file)
-        async with open_chain(rpc, deployment, finality) as chain:
+        signer = access.open_key()
+        async with access.chain() as chain:
             head = await chain.head()
             escrow, token = Escrow(chain), Token(chain, "PaymentToken")
             decimals, symbol = await token.decimals(head), await token.symbol(head)
@@ -179,10 +149,10 @@ def withdraw(
                 facts["free after"] = f"{await escrow.thaw_s(head)} s"
             else:
                 call, facts["withdraws"] = ("withdraw", escrow.withdraw()), whole(view.thawing, decimals, symbol)
-            payment = Payment(chain, signer, keystore, [call], intent)
+            payment = Payment(chain, signer, access.keystore, [call], manner.intent)
             if not await payment.begun(call[0]):
                 _check(call[0], view, head.time, units(amount, decimals) if amount else 0, decimals, symbol)
-            await payment.make([call], facts, Manner(dry_run, yes, as_json, intent))
+            await payment.make([call], facts, manner)
 
     asyncio.run(work())
 

@@ -7,16 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from marketplace.cli.chain import (
-    FINALITY_DEFAULT,
-    RPC_DEFAULT,
-    DeploymentOption,
-    FinalityOption,
-    RpcOption,
-    open_chain,
-)
-from marketplace.cli.keys import KeystoreOption, PasswordFileOption, open_keystore
-from marketplace.cli.output import DryRunFlag, JsonFlag, YesFlag, fail, units, whole
+from marketplace.cli.deeds import Manner
+from marketplace.cli.options import Access, with_options
+from marketplace.cli.output import fail, units, whole
 from marketplace.cli.pause import readable
 from marketplace.cli.payment import pay
 
@@ -31,20 +24,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 @session.command("set")
+@with_options
 def set_(
+    access: Access,
+    manner: Manner,
     key: KeyArgument,
     days: Annotated[float, typer.Option("--days", min=0.001, max=89.9, help="For how long.")] = 30.0,
     most_cap: Annotated[
         str | None, typer.Option("--most-cap", help="Up to which cap per epoch it may go; default: none of its own.")
     ] = None,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Let a key sign in for you and set your cap; it can move no money. API keys it makes are yours and stay."""
 
@@ -53,10 +41,10 @@ def set_(
         from contracts.signing import normal_address
         from contracts.tokens import Token
 
-        signer, name = open_keystore(keystore, password_file), normal_address(key)
+        signer, name = access.open_key(), normal_address(key)
         if name == signer.address:
             fail("the session key is the customer's own", "make another key and give its address")
-        async with open_chain(rpc, deployment, finality) as chain:
+        async with access.chain() as chain:
             escrow, token, head = Escrow(chain), Token(chain, "PaymentToken"), await chain.head()
             decimals = await token.decimals(head)
             most = units(most_cap, decimals) if most_cap is not None and most_cap.strip() != "0" else 0
@@ -68,22 +56,17 @@ def set_(
                 "may set the cap up to": whole(most, decimals, await token.symbol(head)),
             }
             steps = [("session", escrow.set_session(name, expires_at, most))]
-            await pay(chain, signer, keystore, steps, facts, None, dry_run, yes, as_json)
+            await pay(chain, signer, access.keystore, steps, facts, manner)
 
     asyncio.run(work())
 
 
 @session.command()
+@with_options
 def revoke(
+    access: Access,
+    manner: Manner,
     key: KeyArgument,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """End a session key at once; gateways turn it away within a minute."""
 
@@ -91,14 +74,14 @@ def revoke(
         from contracts.escrow import Escrow
         from contracts.signing import normal_address
 
-        signer, name = open_keystore(keystore, password_file), normal_address(key)
-        async with open_chain(rpc, deployment, finality) as chain:
+        signer, name = access.open_key(), normal_address(key)
+        async with access.chain() as chain:
             escrow = Escrow(chain)
             known = await escrow.session_of(name, await chain.head())
             if known is None or known.customer != signer.address:
                 fail(f"{name} is no session key of {signer.address}", "it expired, was revoked, or is somebody else's")
             facts = {"customer": signer.address, "session key": name}
             steps = [("revoke", escrow.set_session(name, 0, 0))]
-            await pay(chain, signer, keystore, steps, facts, None, dry_run, yes, as_json)
+            await pay(chain, signer, access.keystore, steps, facts, manner)
 
     asyncio.run(work())

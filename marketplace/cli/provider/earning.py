@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from marketplace.cli.options import with_options
 from marketplace.cli.output import (
-    DryRunFlag,
     JsonFlag,
-    YesFlag,
     fail,
     print_json,
     print_line,
@@ -23,12 +22,11 @@ from marketplace.cli.provider.session import (
     ConfigOption,
     DeploymentOption,
     KeystoreOption,
-    PasswordFileOption,
+    ProviderAccess,
     RpcOption,
     load_session,
     run,
 )
-from marketplace.cli.provider.staking import IntentOption
 
 if TYPE_CHECKING:
     from contracts.chain import Chain
@@ -151,20 +149,13 @@ def _by_epoch(
     return rows
 
 
+@with_options
 def claim(
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: ProviderAccess,
+    manner: Manner,
 ) -> None:
     """Fetch everything earned up to the newest activated epoch; leaf and proof are built from the chain's events."""
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.epochs import Epochs

@@ -26,6 +26,7 @@ __all__ = [
     "DeploymentOption",
     "KeystoreOption",
     "PasswordFileOption",
+    "ProviderAccess",
     "RpcOption",
     "Session",
     "load_session",
@@ -130,6 +131,21 @@ class Session:
         """Open the outbox of a key."""
         async with open_sender(chain, signer, self.state_folder / "outbox") as sender:
             yield sender
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccess:
+    """The provider file, and what may be said beside it."""
+
+    config: ConfigOption = CONFIG_DEFAULT
+    keystore: KeystoreOption = None
+    password_file: PasswordFileOption = None
+    rpc: RpcOption = ""
+    deployment: DeploymentOption = None
+
+    def load(self) -> Session:
+        """Read the provider file if it is there; a named one that is missing ends the command."""
+        return load_session(self.config, self.keystore, self.password_file, self.rpc, self.deployment)
 
 
 def load_session(

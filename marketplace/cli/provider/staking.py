@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marketplace.cli.output import DryRunFlag, JsonFlag, YesFlag, fail, print_json, print_line, units, whole
+from marketplace.cli.options import with_options
+from marketplace.cli.output import fail, print_json, print_line, units, whole
 from marketplace.cli.pause import refuse_while_paused
 from marketplace.cli.provider.sending import Manner, Step, carry_out
 from marketplace.cli.provider.session import (
-    CONFIG_DEFAULT,
-    ConfigOption,
-    DeploymentOption,
-    KeystoreOption,
-    PasswordFileOption,
-    RpcOption,
+    ProviderAccess,
     Session,
-    load_session,
     run,
 )
 
@@ -25,9 +20,6 @@ if TYPE_CHECKING:
     from contracts.chain import Chain
     from contracts.types import Checkpoint
 
-IntentOption = Annotated[
-    str | None, typer.Option("--intent", help="A name for this deed; giving it again never repeats it.")
-]
 AmountArgument = Annotated[str, typer.Argument(help="Whole stake tokens, for example 250 or 0.5.")]
 
 
@@ -37,20 +29,13 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
+@with_options
 def register(
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: ProviderAccess,
+    manner: Manner,
 ) -> None:
     """Register the provider file on chain: signer, endpoint, hardware, offer digest."""
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.staking import Staking
@@ -80,20 +65,13 @@ def register(
     run(work)
 
 
+@with_options
 def update(
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: ProviderAccess,
+    manner: Manner,
 ) -> None:
     """Put the provider file's signer, endpoint, region and offer digest on chain in place of the registered ones."""
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.staking import Staking
@@ -118,7 +96,9 @@ def update(
                 file.region,
                 file.endpoint,
             ):
-                print_json({"steps": []}) if as_json else print_line("the chain says what the file says: nothing to do")
+                print_json({"steps": []}) if manner.as_json else print_line(
+                    "the chain says what the file says: nothing to do"
+                )
                 return
             numbers = await _described(chain, at, session, signer, offer.digest)
             call = staking.update(signer, offer.digest, file.region, file.endpoint)
@@ -129,21 +109,14 @@ def update(
     run(work)
 
 
+@with_options
 def stake(
+    access: ProviderAccess,
+    manner: Manner,
     amount: AmountArgument,
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Bond stake tokens; the token is approved for exactly this amount first, where it is not yet."""
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.staking import Staking
@@ -181,25 +154,18 @@ def stake(
     run(work)
 
 
+@with_options
 def unbond(
+    access: ProviderAccess,
+    manner: Manner,
     amount: AmountArgument,
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Begin to take stake out; it can still be slashed until it is released.
 
     Ten times the fees that may still be taken back stay locked: leaves and proofs that show them are read from the
     chain's events.
     """
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.fees_at_risk import gather
@@ -240,21 +206,14 @@ def unbond(
     run(work)
 
 
+@with_options
 def rebond(
+    access: ProviderAccess,
+    manner: Manner,
     amount: AmountArgument,
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Take stake back that is on its way out, newest unbonds first."""
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.staking import Staking
@@ -283,20 +242,13 @@ def rebond(
     run(work)
 
 
+@with_options
 def withdraw(
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: ProviderAccess,
+    manner: Manner,
 ) -> None:
     """Take out all stake whose unbonding is over."""
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.staking import Staking
@@ -323,20 +275,13 @@ def withdraw(
     run(work)
 
 
+@with_options
 def unjail(
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: ProviderAccess,
+    manner: Manner,
 ) -> None:
     """Return to work after a jail; the stake must have reached its requirement again."""
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.staking import Staking

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marketplace.cli.output import DryRunFlag, ExitCode, JsonFlag, YesFlag, fail, print_json, print_line, print_table
+from marketplace.cli.options import with_options
+from marketplace.cli.output import ExitCode, JsonFlag, fail, print_json, print_line, print_table
 from marketplace.cli.pause import readable
 from marketplace.cli.provider.sending import Manner, Step, carry_out
 from marketplace.cli.provider.session import (
@@ -14,12 +15,11 @@ from marketplace.cli.provider.session import (
     ConfigOption,
     DeploymentOption,
     KeystoreOption,
-    PasswordFileOption,
+    ProviderAccess,
     RpcOption,
     load_session,
     run,
 )
-from marketplace.cli.provider.staking import IntentOption
 
 if TYPE_CHECKING:
     from contracts.chain import Chain
@@ -38,22 +38,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 @maintenance.command()
+@with_options
 def declare(
+    access: ProviderAccess,
+    manner: Manner,
     after: Annotated[str, typer.Argument(help="How long from now it begins: 90m, 26h, 2d.")],
     lasting: Annotated[str, typer.Argument(help="How long it lasts: 30m, 4h.")],
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Announce that the provider will be away; slots that begin in the window do not count for its uptime."""
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.staking import Staking
@@ -83,20 +76,13 @@ def declare(
 
 
 @maintenance.command()
+@with_options
 def cancel(
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: ProviderAccess,
+    manner: Manner,
 ) -> None:
     """Take back the last window, as long as it has not begun."""
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.staking import Staking
@@ -145,21 +131,14 @@ def list_(
         print_table("maintenance", ("begins", "ends", ""), rows)
 
 
+@with_options
 def commission(
+    access: ProviderAccess,
+    manner: Manner,
     percent: Annotated[str, typer.Argument(help="Of the delegators' part of the incentive: 10, or 2.5.")],
-    config: ConfigOption = CONFIG_DEFAULT,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = "",
-    deployment: DeploymentOption = None,
-    intent: IntentOption = None,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Set the commission: a rise counts from the epoch after the next, a cut from the running one."""
-    session = load_session(config, keystore, password_file, rpc, deployment)
-    manner = Manner(dry_run, yes, as_json, intent)
+    session = access.load()
 
     async def work() -> None:
         from contracts.delegation import Delegation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,12 +17,11 @@ from marketplace.cli.chain import (
     open_chain,
 )
 from marketplace.cli.deeds import Manner
-from marketplace.cli.keys import KeystoreOption, PasswordFileOption, open_keystore
+from marketplace.cli.keys import KeystoreOption
+from marketplace.cli.options import Access, with_options
 from marketplace.cli.output import (
-    DryRunFlag,
     ExitCode,
     JsonFlag,
-    YesFlag,
     fail,
     print_facts,
     print_json,
@@ -39,62 +37,42 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
+@with_options
 def join(
+    access: Access,
+    manner: Manner,
     endpoint: Annotated[str, typer.Argument(help="The URL at which others fetch this verifier's attestations.")],
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
 ) -> None:
     """Post the bond and enter the set of verifiers."""
 
-    walker = _walker(keystore, password_file, rpc, deployment, finality)
-    asyncio.run(bonding.join(walker, endpoint, Manner(dry_run, yes, as_json)))
+    walker = bonding.Walker("Verifiers", "verifier", access)
+    asyncio.run(bonding.join(walker, endpoint, manner))
 
 
+@with_options
 def leave(
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: Access,
+    manner: Manner,
 ) -> None:
     """Leave the set at once; the bond can be withdrawn after the unbonding time."""
-    walker = _walker(keystore, password_file, rpc, deployment, finality)
-    asyncio.run(bonding.leave(walker, Manner(dry_run, yes, as_json)))
+    walker = bonding.Walker("Verifiers", "verifier", access)
+    asyncio.run(bonding.leave(walker, manner))
 
 
+@with_options
 def withdraw(
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: Access,
+    manner: Manner,
 ) -> None:
     """Take the bond back after leaving."""
-    walker = _walker(keystore, password_file, rpc, deployment, finality)
-    asyncio.run(bonding.withdraw(walker, Manner(dry_run, yes, as_json)))
+    walker = bonding.Walker("Verifiers", "verifier", access)
+    asyncio.run(bonding.withdraw(walker, manner))
 
 
+@with_options
 def claim(
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    rpc: RpcOption = RPC_DEFAULT,
-    deployment: DeploymentOption = None,
-    finality: FinalityOption = FINALITY_DEFAULT,
-    dry_run: DryRunFlag = False,
-    yes: YesFlag = False,
-    as_json: JsonFlag = False,
+    access: Access,
+    manner: Manner,
 ) -> None:
     """Take the verifier fees that activated epochs brought; a running verifier does it by itself."""
 
@@ -102,20 +80,20 @@ def claim(
         from contracts.epochs import Epochs
         from contracts.tokens import Token
 
-        signer = open_keystore(keystore, password_file)
-        async with open_chain(rpc, deployment, finality) as chain:
+        signer = access.open_key()
+        async with access.chain() as chain:
             head = await chain.head()
             token, epochs = Token(chain, "PaymentToken"), Epochs(chain)
             owed = await epochs.owed(signer.address, head)
-            payment = Payment(chain, signer, keystore, [("claim", epochs.claim_owed())], None)
+            payment = Payment(chain, signer, access.keystore, [("claim", epochs.claim_owed())], manner.intent)
             if not owed and not await payment.begun("claim"):
-                _say(as_json, {"verifier": signer.address, "owed": 0}, "nothing is owed")
+                _say(manner.as_json, {"verifier": signer.address, "owed": 0}, "nothing is owed")
                 return
             facts = {
                 "verifier": signer.address,
                 "owed": whole(owed, await token.decimals(head), await token.symbol(head)),
             }
-            await payment.make([("claim", epochs.claim_owed())], facts, Manner(dry_run, yes, as_json))
+            await payment.make([("claim", epochs.claim_owed())], facts, manner)
 
     asyncio.run(work())
 
@@ -158,12 +136,6 @@ def status(
         _say(as_json, facts, "")
 
     asyncio.run(work())
-
-
-def _walker(
-    keystore: Path | None, password_file: Path | None, rpc: str, deployment: Path | None, finality: str
-) -> bonding.Walker:
-    return bonding.Walker("Verifiers", "verifier", keystore, password_file, rpc, deployment, finality)
 
 
 def _say(as_json: bool, facts: dict[str, Any], words: str) -> None:
