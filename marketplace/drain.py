@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.types import Timing
 from marketplace.bulk import insert_new
-from marketplace.db import GATHER_LOCK, Database
+from marketplace.db import ENTER_LOCK, GATHER_LOCK, Database
 from marketplace.journal import Journal, JournalFull, Kind, Line
 from marketplace.ledger import LedgerRefused, open_holds, resolve_holds, stale_holds
 from marketplace.models import attempts, epoch_steps, watermarks
@@ -83,7 +83,11 @@ class Drainer:
         return len(jobs)
 
     async def enter(self, connection: AsyncConnection, lines: Sequence[Line]) -> None:
-        """Enter lines into the ledger and the attempts, in the caller's transaction; any number of times."""
+        """Enter lines into the ledger and the attempts, in the caller's transaction; any number of times.
+
+        One transaction at a time: two that enter the same holds in another order would wait for each other.
+        """
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ENTER_LOCK})
         await connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": GATHER_LOCK})
         opened = [
             {"job": line.job, "gateway": self._gateway, "customer": line.customer, "amount": line.amount}
