@@ -70,6 +70,8 @@ class GatewaySettings(CommonSettings):
     receipt_s: int = Field(default=120, gt=0, description="After the longest answer, how long a receipt is waited for.")
     active_most: int = Field(default=2048, gt=0, description="Requests served at once.")
     active_per_key: int = Field(default=128, gt=0, description="Requests served at once for one API key.")
+    queued_most: int = Field(default=1024, gt=0, description="Requests that may wait for a place at a provider.")
+    queued_per_key: int = Field(default=96, gt=0, description="Requests of one API key that may wait for a place.")
 
     def session_secret(self) -> bytes:
         """Return the key of session tokens, made on the first start and kept, so that sessions survive restarts."""

@@ -317,6 +317,11 @@ class FlowControl:
         finally:
             self._arm()
 
+    def turn_away(self, error: ApiError) -> None:
+        """End every wait with an error, because no new work is begun any more."""
+        for job in self.flow.clear():
+            job.payload.tell(error)
+
     def sweep(self) -> None:
         """Forget what nobody uses any more. Call it every second or so."""
         self.flow.sweep()

@@ -171,6 +171,14 @@ class Flow:
                 ended += 1
         return ended
 
+    def clear(self) -> list[Waiting]:
+        """Take out every job that waits and count it as refused; the caller tells their customers."""
+        waiting = [job for line in self.lines.values() for queue in line.queues for job in queue]
+        for job in waiting:
+            self._remove(job)
+        self.counts.refused += len(waiting)
+        return waiting
+
     def sweep(self) -> None:
         """Forget the lines of models that nobody uses any more. Call it now and then."""
         for model, line in list(self.lines.items()):

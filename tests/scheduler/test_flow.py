@@ -310,3 +310,11 @@ def test_lines_of_models_that_nobody_uses_are_forgotten() -> None:
     shop.flow.leave(job)
     shop.flow.sweep()
     assert not shop.flow.lines
+
+
+def test_clearing_takes_everybody_out_and_the_counts_balance() -> None:
+    shop = Shop(0)
+    jobs = {shop.wait(rank, tenant) for rank in range(4) for tenant in "ab"}
+    assert set(shop.flow.clear()) == jobs
+    assert (shop.flow.waiting, shop.flow.counts.refused, shop.flow.counts.entered) == (0, 8, 8)
+    assert shop.flow.expire(1e9) == 0

@@ -12,6 +12,7 @@ import pytest
 
 from marketplace.accounts import Account
 from marketplace.gateway.desk import Patience
+from marketplace.gateway.errors import shutting_down
 from marketplace.gateway.inference import Bounds
 from scheduler.flow.bands import BANDS, FlowPolicy
 from tests.marketplace.gateway.conftest import CUSTOMER, Town, statuses
@@ -324,3 +325,51 @@ async def test_mistakes_are_told_at_once_and_do_not_wait(town) -> None:
     assert town.desk.flow.flow.counts.entered == 0
     provider.gate.set()
     await asyncio.gather(*running)
+
+
+@pytest.mark.parametrize("patience", [SLOW])
+async def test_who_waits_is_sent_on_when_the_gateway_stops(town) -> None:
+    provider = await add(town, slots=1)
+    key = give_key(town, "standard")
+    running = await occupy(town, provider, 3, key)
+    waiting = [ask(town, key) for _ in range(3)]
+    await until(lambda: queued(town, "standard") == 3)
+    town.inference.draining = True
+    town.desk.flow.turn_away(shutting_down())
+    for result in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(result, openai.InternalServerError) and result.code == "draining"
+    provider.gate.set()
+    await asyncio.gather(*running)
+
+
+async def test_a_stream_holds_its_place_from_before_the_first_byte_to_the_last(town) -> None:
+    """Routers that count a stream only after its prefill, or no more once it flows, send all to one worker."""
+    provider = await town.add(gap_s=0.02)
+    places = town.market.places(MODEL)
+    stream = asyncio.create_task(
+        town.client().chat.completions.create(model=MODEL, messages=HELLO, max_tokens=20, stream=True)
+    )
+    await until(lambda: provider.bodies)
+    assert places.used == 1
+    count = 0
+    async for chunk in await stream:
+        assert places.used == 1 or chunk.choices[0].finish_reason or count >= 19, "its last events may be on their way"
+        count += 1
+    await town.settled()
+    assert count >= 20 and places.used == 0
+
+
+@pytest.mark.parametrize("patience", [SLOW])
+async def test_a_full_provider_is_asked_no_more_than_it_runs_once_it_said_so(town) -> None:
+    provider = await add(town, slots=1)
+    key = give_key(town, "standard")
+    running = await occupy(town, provider, 2, key)
+    provider.behaviour = "refuse_full"
+    third = ask(town, key, "third")
+    await until(lambda: queued(town, "standard") == 1)
+    provider.behaviour = "ok"
+    assert town.market.lane(provider.owner, MODEL).limit.places == 2
+    assert 'bonded_gateway_lane_limit{model="mock-model",provider="' in await metrics(town)
+    provider.gate.set()
+    await asyncio.gather(*running, third)
+    assert statuses(town) == ["idle", "served", "served", "served"]
