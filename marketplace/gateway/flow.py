@@ -80,11 +80,14 @@ class Place:
         found, self._reservation = self._reservation, None
         return found if found is not None else self._control.matching.reserve(self.match, lane)
 
-    def close(self) -> None:
-        """Give back what was not used, and count the service that the tenant attained."""
+    def close(self, served: bool = True) -> None:
+        """Give back what was not used, and correct the service that the tenant was expected to attain: none at all if
+        nobody served it."""
         if not self.closed:
             self.closed = True
-            self._control.ended(self, self._reservation, self.output_tokens - self._expected)
+            weight = self._control.weight
+            more = weight * (self.output_tokens - self._expected) if served else -self.tokens(weight)
+            self._control.ended(self, self._reservation, float(more))
 
 
 class _Asking:
@@ -112,7 +115,7 @@ class FlowControl:
         self.matching = matching
         self.flow = Flow(policy, self._refuse)
         self._metrics = metrics
-        self._weight = self.flow.policy.output_weight
+        self.weight = self.flow.policy.output_weight
         self._placed: dict[str, Place] = {}
         self._timer: asyncio.TimerHandle | None = None
         matching.freed = self._freed
@@ -148,7 +151,7 @@ class FlowControl:
         place.line, place.rank, place.tenant, place.since_ms = line, rank, tenant, now_ms
         place.number = self.flow.number()
         self._placed[place.match.decision.job] = place
-        line.begin(rank, tenant, place.tokens(self._weight), now_ms)
+        line.begin(rank, tenant, place.tokens(self.weight), now_ms)
 
     def _enter(
         self, desk: Desk, run: Run, account: Account, line: Line, rank: int, first_ms: float, now_ms: float
@@ -171,7 +174,7 @@ class FlowControl:
         For a job of which no byte was delivered, because its provider turned out to be full or gone. The new place
         costs at most what the job's hold covers.
         """
-        place.close()
+        place.close(served=False)
         line, inquiry, now_ms = place.line, run.inquiry, self.matching.now_ms()
         size, tokens = self._size(inquiry)
         until_ms = place.since_ms + BANDS[place.rank].patience_ms
@@ -238,7 +241,7 @@ class FlowControl:
         run = asking.run
         try:
             budget_atto = _budget(asking.desk, run) if asking.most_atto is None else asking.most_atto
-            match = self.matching.match(run.inquiry, asking.account.service_class, run.job, budget_atto)
+            match = self.matching.match(run.inquiry, asking.account.service_class, run.job, budget_atto, again=True)
             place = self._claim(asking.desk, run.inquiry, match, budget_atto)
         except NoRoom as refusal:
             return Verdict.TOO_LARGE if refusal.rule == "stake_ceiling" else Verdict.FULL
@@ -267,11 +270,11 @@ class FlowControl:
         if line is not None:
             self._pump(line)
 
-    def ended(self, place: Place, unused: Reservation | None, more_output: int) -> None:
+    def ended(self, place: Place, unused: Reservation | None, more_tokens: float) -> None:
         """Count the end of a job; called once, by its place."""
         self._placed.pop(place.match.decision.job, None)
         now_ms = self.matching.now_ms()
-        place.line.end(place.rank, place.tenant, float(self._weight * more_output), now_ms)
+        place.line.end(place.rank, place.tenant, more_tokens, now_ms)
         if unused is not None:
             self.matching.release(unused, Status.CUSTOMER_ABORT, False, 0, None)
         elif place.line.waiting:
@@ -290,7 +293,7 @@ class FlowControl:
     def _size(self, inquiry: Inquiry) -> tuple[tuple[int, int], float]:
         """Return (prompt tokens, most tokens of the answer) and the service to be expected."""
         tokens_in, most_out, expected_out = self.matching.size(inquiry)
-        return (tokens_in, most_out), float(tokens_in + self._weight * expected_out)
+        return (tokens_in, most_out), float(tokens_in + self.weight * expected_out)
 
     def _refuse(self, job: Waiting, denied: Denied) -> None:
         job.payload.tell(self._denied(denied, job.rank, job.model))

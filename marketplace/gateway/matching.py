@@ -102,10 +102,11 @@ class Matching:
         """Return the market's clock."""
         return self._clock() * 1000.0
 
-    def match(self, inquiry: Inquiry, service_class: str, job: bytes, budget_atto: int) -> Match:
+    def match(self, inquiry: Inquiry, service_class: str, job: bytes, budget_atto: int, again: bool = False) -> Match:
         """Decide who serves; raises NoRoom if nobody can now, another ApiError if waiting would not help.
 
-        `budget_atto`: the most that the job may cost.
+        `budget_atto`: the most that the job may cost. `again`: it was refused before and waits, and another refusal
+        says nothing new to the log.
         """
         model = inquiry.model
         longest = self._lanes.longest_context(model)
@@ -131,7 +132,7 @@ class Matching:
             self._rng,
             self.now_ms(),
         )
-        if self._note is not None:
+        if self._note is not None and not (again and isinstance(outcome, Refusal)):
             self._note(outcome)
         if isinstance(outcome, Refusal):
             raise _explain(outcome, inquiry, output, longest, budget_atto)
