@@ -12,7 +12,7 @@ from contracts.types import UNMEASURED_BUCKET, Leaf
 from marketplace.api.reports import Submitted, newest_complete, read_leaves, read_submissions
 from marketplace.api.slashes import newest_slashes
 from marketplace.api.source import Source, events_named
-from marketplace.api.views import EpochDetail, EpochRow, LeafRow, ProviderRow, StatusView
+from marketplace.api.views import EpochDetail, EpochRow, LeafRow, LineRow, ProviderRow, StatusView
 from marketplace.models import chain_blocks
 from rewards.measurement import BUCKET_UPPER_MS
 
@@ -81,6 +81,7 @@ class PublicReads:
             stake_decimals=tokens.stake_decimals,
             payment_symbol=tokens.payment_symbol,
             stake_symbol=tokens.stake_symbol,
+            lines=tuple(LineRow(*line) for line in desk.flow.lines()),
         )
 
 

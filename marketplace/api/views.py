@@ -162,6 +162,19 @@ class EpochDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class LineRow:
+    """The line for one model at this gateway: what open lanes may hold, what they hold, how many wait in each band."""
+
+    model: str
+    places: int
+    used: int
+    realtime: int
+    standard: int
+    batch: int
+    background: int
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView:
     """Where the marketplace stands: the clock, the chain, the market."""
 
@@ -175,6 +188,7 @@ class StatusView:
     stake_decimals: int
     payment_symbol: str
     stake_symbol: str
+    lines: tuple[LineRow, ...]
 
 
 def wire(value: Any) -> Any:

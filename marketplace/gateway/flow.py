@@ -331,6 +331,16 @@ class FlowControl:
 
     # Showing
 
+    def lines(self) -> list[tuple[str, int, int, int, int, int, int]]:
+        """Return (model, places, those in use, waiting realtime, standard, batch, background) of every model."""
+        rows = []
+        for model, places in self.matching.market.models():
+            line = self.flow.lines.get(model)
+            realtime, standard, batch, background = map(len, line.queues) if line is not None else (0, 0, 0, 0)
+            if places.total or line is not None:
+                rows.append((model, places.total, places.used, realtime, standard, batch, background))
+        return rows
+
     def show(self) -> None:
         """Bring the gauges up to date, for a reader of the metrics."""
         self._metrics.show(self.flow, self.matching.market)

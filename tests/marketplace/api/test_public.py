@@ -93,6 +93,8 @@ def test_status_says_where_clock_chain_and_market_stand(settled: Settled, visito
     assert (status["payment_symbol"], status["payment_decimals"]) == ("DUSD", 6)
     assert (status["stake_symbol"], status["stake_decimals"]) == ("DSTK", 18)
     assert status["block"] > 50
+    [line] = status["lines"]
+    assert line["places"] > 0 and [line[band] for band in ("realtime", "standard", "batch", "background")] == [0] * 4
 
 
 def test_an_address_is_written_as_wallets_want_it(visitor: Visitor):
