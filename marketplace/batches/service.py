@@ -28,8 +28,8 @@ _SWEEP_EVERY_S = 60.0
 
 
 class BatchService:
-    """Batches of one gateway. `known` tells whether somebody offers a model, `places` how many lines of a model may be
-    served now, `check_open` raises ApiError while no new work is taken.
+    """Batches of one gateway. `known` tells whether somebody offers a model, `check_open` raises ApiError while no new
+    work is taken.
     """
 
     def __init__(
@@ -38,7 +38,6 @@ class BatchService:
         desk: Desk,
         drainer: Drainer,
         known: Callable[[str], bool],
-        places: Callable[[str], int],
         check_open: Callable[[], None] = lambda: None,
         sessions: Sessions | None = None,
         upload_bounds: UploadBounds | None = None,
@@ -48,7 +47,7 @@ class BatchService:
         self._waiting = asyncio.Event()
         self.files = Files(database)
         self.validator = Validator(database, known, desk.clock)
-        self.workers = Workers(database, desk, drainer, places, _quietly(check_open))
+        self.workers = Workers(database, desk, drainer, _quietly(check_open))
         self.ender = Ender(database, desk.clock)
         self.routes = BatchRoutes(
             Callers(desk.accounts, sessions),

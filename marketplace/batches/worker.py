@@ -66,16 +66,13 @@ class Collected:
 
 
 class Workers:
-    """The workers of one gateway. `places` tells how many lines of a model may be served now, `open_` whether work is
-    taken at all; `clock` is unix time.
-    """
+    """The workers of one gateway. `open_` tells whether work is taken at all."""
 
     def __init__(
         self,
         database: Database,
         desk: Desk,
         drainer: Drainer,
-        places: Callable[[str], int],
         open_: Callable[[], bool] = lambda: True,
         running_most: int = RUNNING_MOST,
     ) -> None:
@@ -83,7 +80,6 @@ class Workers:
         self._database = database
         self._desk = desk
         self._drainer = drainer
-        self._places = places
         self._open = open_
         self._running_most = running_most
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,7 +114,7 @@ class Workers:
             by_model.setdefault(batch.model, []).append(batch)
         count = 0
         for model, found in by_model.items():
-            left = min(self._places(model), room - count)
+            left = min(self._free_places(model), room - count)
             share = -(-left // len({batch.customer for batch in found})) if left > 0 else 0
             taken: dict[str, int] = {}
             for batch in found:
@@ -133,6 +129,16 @@ class Workers:
                 count += len(tasks)
         await asyncio.sleep(0)  # those that were begun take their places before they are counted again
         return count
+
+    def _free_places(self, model: str) -> int:
+        """Return how many lines of a model would be placed at once.
+
+        Where nothing but batches is asked for, nobody else tells the market that time has passed.
+        """
+        matching = self._desk.matching
+        if (now_ms := matching.now_ms()) >= matching.market.next_wake_ms:
+            matching.market.tick(now_ms)
+        return self._desk.flow.free_places(model, SERVICE_CLASS)
 
     async def stop(self, grace_s: float) -> None:
         """Take no more lines; let those that run end for at most `grace_s`, then give them up."""
@@ -187,6 +193,7 @@ class Workers:
             inquiry.retrying = task.tries > 0
             desk = replace(self._desk, accounts=cast(Accounts, books))
             run = Run(customer, inquiry, job, sink)
+            run.due = float(task.batch.expires_at)
             await serve(desk, run, Account(customer, 0, SERVICE_CLASS, SERVICE_CLASS))
             if not sink.whole:
                 raise no_provider("The provider did not send a whole answer.")

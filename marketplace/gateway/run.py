@@ -29,7 +29,6 @@ from marketplace.accounts import Accounts
 from marketplace.api.app import create_api
 from marketplace.api.session_keys import SessionKeys, session_reader
 from marketplace.api.sessions import Sessions
-from marketplace.batches.room import free_places
 from marketplace.batches.service import BatchService
 from marketplace.db import Database
 from marketplace.drain import Drainer
@@ -160,7 +159,6 @@ class Gateway:
             self._desk,
             self._drainer,
             known=lambda model: self._directory.longest_context(model) > 0,
-            places=lambda model: free_places(market, model, self._desk.matching.now_ms()),
             check_open=self._inference.check_open,
             sessions=Sessions(settings.session_secret(), domain.chain_id, SessionKeys(session_reader(chain))),
         )

@@ -17,7 +17,6 @@ from sqlalchemy import select
 from contracts.signing import Signer
 from contracts.types import Timing
 from marketplace.accounts import Accounts
-from marketplace.batches.room import free_places
 from marketplace.batches.service import BatchService
 from marketplace.batches.upload import UploadBounds
 from marketplace.db import Database
@@ -92,7 +91,6 @@ class Shop:
             self.desk,
             self.drainer,
             known=lambda model: self.directory.longest_context(model) > 0,
-            places=lambda model: free_places(self.market, model, self.desk.matching.now_ms()),
             check_open=self.inference.check_open,
             upload_bounds=upload_bounds,
         )
