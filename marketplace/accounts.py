@@ -26,6 +26,7 @@ from marketplace.ledger import customer_books
 from marketplace.models import api_keys, attempts
 from rewards.attempt_lines import write_line
 from rewards.types import Attempt
+from scheduler.classes import CLASSES
 
 _PREFIX = "sk-bonded-"
 _NAME_MOST = 64
@@ -69,6 +70,10 @@ class HoldResolved(BondedError):
 
 class BadKeyName(BondedError):
     """A key's name has 1 to 64 characters."""
+
+
+class UnknownClass(BondedError):
+    """A key's class is realtime, standard, batch or background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +235,10 @@ class Accounts:
 
     # keys
 
-    async def create_key(self, customer: str, name: str) -> tuple[int, str]:
-        """Make an API key; returns (id, secret). The secret is kept nowhere."""
+    async def create_key(self, customer: str, name: str, service_class: str = "standard") -> tuple[int, str]:
+        """Make an API key; returns (id, secret). The secret is kept nowhere. Raises BadKeyName or UnknownClass."""
+        if service_class not in CLASSES:
+            raise UnknownClass(UnknownClass.__doc__)
         name = name.strip()
         if not 1 <= len(name) <= _NAME_MOST:
             raise BadKeyName(BadKeyName.__doc__)
@@ -241,11 +248,17 @@ class Accounts:
             key_id = (
                 await connection.execute(
                     insert(api_keys)
-                    .values(customer=customer, name=name, digest=digest, hint=f"{secret[:14]}…{secret[-4:]}")
+                    .values(
+                        customer=customer,
+                        name=name,
+                        digest=digest,
+                        hint=f"{secret[:14]}…{secret[-4:]}",
+                        service_class=service_class,
+                    )
                     .returning(api_keys.c.id)
                 )
             ).scalar_one()
-        self._keys[digest] = Account(customer, key_id, name)
+        self._keys[digest] = Account(customer, key_id, name, service_class)
         self._key_changes += 1
         return key_id, secret
 

@@ -30,9 +30,10 @@ class SignIn(BaseModel):
 
 
 class NewKey(BaseModel):
-    """What a customer calls a key."""
+    """What a customer calls a key, and the class of what is asked with it."""
 
     name: str = Field(min_length=1, max_length=64)
+    service_class: str = "standard"
 
 
 def create_api(services: Services) -> AsgiApp:
@@ -78,7 +79,7 @@ def create_api(services: Services) -> AsgiApp:
 
     @app.post("/api/keys", status_code=201)
     async def make_key(customer: Customer, body: NewKey) -> Any:
-        key_id, key = await services.accounts.create_key(customer, body.name)
+        key_id, key = await services.accounts.create_key(customer, body.name, body.service_class)
         return {"id": key_id, "key": key}
 
     @app.delete("/api/keys/{key_id}")

@@ -33,6 +33,7 @@ class KeyView:
     id: int
     name: str
     hint: str
+    service_class: str
     created: datetime
     revoked: datetime | None
 

@@ -82,11 +82,14 @@ def _add_keys(router: APIRouter, services: Services, reads: Reads, pages: Render
 
     @router.post("/keys")
     async def make_key(
-        request: Request, token: Annotated[str, Form()] = "", name: Annotated[str, Form()] = ""
+        request: Request,
+        token: Annotated[str, Form()] = "",
+        name: Annotated[str, Form()] = "",
+        service_class: Annotated[str, Form()] = "standard",
     ) -> Response:
         customer = await pages.customer(request, token)
         try:
-            _, secret = await services.accounts.create_key(customer, name)
+            _, secret = await services.accounts.create_key(customer, name, service_class)
         except BondedError as error:
             return await show(request, customer, 400, "", str(error))
         return await show(request, customer, 201, secret, "")

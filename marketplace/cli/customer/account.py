@@ -75,6 +75,9 @@ def credits_back(
 
 def keys_create(
     name: Annotated[str, typer.Argument(help="What to call it, for example laptop.")],
+    service_class: Annotated[
+        str, typer.Option("--class", help="realtime, standard, batch or background: who waits for whom, and how long.")
+    ] = "standard",
     keystore: KeystoreOption = None,
     password_file: PasswordFileOption = None,
     gateway: GatewayOption = GATEWAY_DEFAULT,
@@ -84,7 +87,7 @@ def keys_create(
 
     async def work() -> None:
         async with Session(gateway, keystore, password_file) as client:
-            made = await ask(client, "POST", "/api/keys", {"name": name})
+            made = await ask(client, "POST", "/api/keys", {"name": name, "service_class": service_class})
         if as_json:
             print_json(made)
             return

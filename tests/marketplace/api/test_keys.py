@@ -43,12 +43,25 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(settled: Settled, alice: Visitor
     key, key_id = made.json()["key"], made.json()["id"]
     assert key.startswith("sk-bonded-") and len(key) > 40
     listed = next(row for row in alice.get("/api/keys").json()["keys"] if row["id"] == key_id)
-    assert set(listed) == {"id", "name", "hint", "created", "revoked"}
+    assert set(listed) == {"id", "name", "hint", "service_class", "created", "revoked"}
     assert listed["name"] == "laptop" and listed["revoked"] is None and listed["created"].endswith("+00:00")
     assert key not in alice.get("/api/keys").text and key not in alice.get("/dashboard/keys").text
     row = next(row for row in rows_of(settled) if row.id == key_id)
     assert bytes(row.digest) == hashlib.sha256(key.encode()).digest()
     assert key not in repr(row) and key[20:40] not in listed["hint"]
+
+
+def test_the_class_of_a_key_is_the_customers_choice_and_decides_how_its_requests_wait(settled: Settled, alice: Visitor):
+    made = alice.post("/api/keys", json={"name": "voice", "service_class": "realtime"}).json()
+    assert settled.services.accounts.authenticate(made["key"]).service_class == "realtime"
+    plain = alice.post("/api/keys", json={"name": "plain"}).json()
+    listed = {row["id"]: row["service_class"] for row in alice.get("/api/keys").json()["keys"]}
+    assert (listed[made["id"]], listed[plain["id"]]) == ("realtime", "standard")
+
+
+def test_a_class_that_is_none_is_refused(alice: Visitor):
+    answer = alice.post("/api/keys", json={"name": "voice", "service_class": "urgent"})
+    assert refusal(answer) == (400, "refused") and "realtime, standard, batch or background" in answer.text
 
 
 def test_a_key_works_at_once_and_is_dead_at_once_when_revoked(settled: Settled, alice: Visitor):
