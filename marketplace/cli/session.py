@@ -47,12 +47,12 @@ class Session:
         await self._client.aclose()
 
 
-async def ask(client: Any, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Send one request to the control API; fails the command with the gateway's own words."""
+async def ask(client: Any, method: str, path: str, body: dict[str, Any] | None = None, **form: Any) -> Any:
+    """Send one request to the gateway, with a JSON body or a form; fails the command with the gateway's own words."""
     import httpx2
 
     try:
-        answer = await client.request(method, path, json=body)
+        answer = await client.request(method, path, json=body, **form)
     except httpx2.HTTPError as error:
         fail(
             f"the gateway at {client.base_url} cannot be reached: {error or type(error).__name__}",

@@ -1,4 +1,4 @@
-"""`bonded customer`: deposit, keys, usage, receipts, withdraw.
+"""`bonded customer`: deposit, keys, batches, usage, receipts, withdraw.
 
 Money goes through the chain, the rest through the gateway.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import typer
 
-from marketplace.cli.customer import account, money, session
+from marketplace.cli.customer import account, batch, money, session
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Buy inference: deposit, keys, usage, receipts, withdraw.",
+    help="Buy inference: deposit, keys, batches, usage, receipts, withdraw.",
 )
-for _module in (money, session, account):
+for _module in (money, session, account, batch):
     _module.add_to(app)
