@@ -2,8 +2,9 @@
 answer.
 
 Order of a start: chain → clock of the epochs → database, for this gateway alone → journal drained and stale holds
-voided → accounts → directory → listening. Order of a stop: no new requests → running answers end, or are cancelled
-when their time is up → background tasks → journal drained once more → connections closed.
+voided → accounts → directory → listening. Order of a stop: no new requests, and those that wait for a place are sent
+on → running answers end, or are cancelled when their time is up → background tasks → journal drained once more →
+connections closed.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from marketplace.gateway.chain_source import ChainSource
 from marketplace.gateway.decisions import DecisionLog
 from marketplace.gateway.desk import Desk, Patience
 from marketplace.gateway.directory import Directory
+from marketplace.gateway.errors import market_paused, shutting_down
+from marketplace.gateway.flow import FlowControl
 from marketplace.gateway.inference import Bounds, Inference
 from marketplace.gateway.matching import Matching
 from marketplace.gateway.metrics import Metrics
@@ -50,6 +53,7 @@ from marketplace.gateway.upstream import Upstream
 from marketplace.journal import Journal
 from marketplace.settings import GatewaySettings
 from rewards.types import Attempt
+from scheduler.flow.bands import FlowPolicy
 from scheduler.state import MarketState
 
 _SWEEP_EVERY_S = 1.0
@@ -125,13 +129,17 @@ class Gateway:
         upstream = Upstream(devnet=settings.devnet)
         market = MarketState()
         self._directory = Directory(ChainSource(chain), upstream, market, settings.devnet, settings.directory_s)
+        matching = Matching(market, self._directory, settings.default_output_tokens, self._decisions.note)
+        metrics = Metrics()
+        waiting = FlowPolicy(queued_most=settings.queued_most, queued_per_key=settings.queued_per_key)
         self._desk = Desk(
             accounts=self._accounts,
-            matching=Matching(market, self._directory, settings.default_output_tokens, self._decisions.note),
+            matching=matching,
             upstream=upstream,
             witness=self._witness,
             timing=timing,
-            metrics=Metrics(),
+            metrics=metrics,
+            flow=FlowControl(matching, metrics.flow, waiting),
             patience=Patience(
                 first_byte_s=settings.first_byte_s,
                 gap_floor_s=settings.gap_floor_s,
@@ -192,6 +200,7 @@ class Gateway:
         await stop.wait()
         log.info("draining", active=self._inference.active)
         self._inference.draining = True
+        self._desk.flow.turn_away(shutting_down())
         await asyncio.gather(self._server.stop(self._settings.stop_s), self._batches.stop(self._settings.stop_s))
         for task in self._tasks:
             if task.done():
@@ -229,6 +238,9 @@ class Gateway:
     async def _expire(self) -> None:
         expire_tickets(self._desk)
         self._desk.flow.sweep()
+        until, now = self._directory.paused_until(), self._desk.clock()
+        if now < until:
+            self._desk.flow.turn_away(market_paused(until, now))
 
     async def _give_up_stalled(self) -> None:
         self._inference.stalled.sweep()
