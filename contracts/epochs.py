@@ -217,8 +217,9 @@ class Epochs(Contract):
         )
 
     def claim(self, leaf: Leaf, epoch: int, proof: Sequence[bytes]) -> Call:
-        """Pay a leaf's provider what it has earned and not claimed."""
-        return self.call("claim", leaf_values(leaf), epoch, list(proof), provider=leaf.provider, epoch=epoch)
+        """Pay a leaf's provider what it has earned and not claimed; the contract takes the leaf as it was published."""
+        words = hashing.words(leaf)
+        return self.call("claim", epoch, words, list(proof), provider=leaf.provider, epoch=epoch)
 
     def claim_owed(self) -> Call:
         """Pay the sender what it is owed as a verifier or the treasury."""

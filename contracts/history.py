@@ -30,11 +30,12 @@ from contracts.event_types import (
     VerifierSlashed,
 )
 from contracts.events import fetch, of_type, sweep
-from contracts.published import REPORT_PARTS, SOURCES, PublishedReport, ReportEvents
+from contracts.messages import ReportDigest
+from contracts.published import REPORT_PARTS, SIGNED_PARTS, SOURCES, PublishedReport, ReportEvents
 from contracts.types import Checkpoint
 from contracts.views import EpochRecord
 
-__all__ = ["History", "PublishedReport", "read_history", "read_report"]
+__all__ = ["History", "PublishedReport", "read_history", "read_report", "read_signed"]
 
 _MONEY: tuple[type[Event], ...] = (
     *REPORT_PARTS,
@@ -78,6 +79,24 @@ class History:
     compensations: tuple[Compensated, ...]
     verifier_slashes: tuple[VerifierSlashed, ...]
     challenges: tuple[ChallengeSustained, ...]
+
+
+async def read_signed(chain: Chain, epoch: int, at: Checkpoint) -> ReportDigest:
+    """Return what was signed of an epoch's report, from its events: the contract keeps only its hash.
+
+    What the events say must be what that hash is of. Raises ReportMissing, or HistoryDamaged if it is not or if the
+    node does not show the events.
+    """
+    record = await Epochs(chain).record(epoch, at)
+    if record is None:
+        raise ReportMissing(epoch)
+    found: list[Event] = []
+    first = await _first_block_of(chain, record)
+    async for part in sweep(chain, first, at.number, names=("EpochLedger",), kinds=SIGNED_PARTS):
+        found += part
+        if ReportEvents(found).holds_signed(epoch, record):
+            break
+    return ReportEvents(found).signed(epoch, record)
 
 
 async def read_report(chain: Chain, epoch: int, at: Checkpoint) -> PublishedReport:

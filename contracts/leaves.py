@@ -52,6 +52,12 @@ def pack(leaf: Leaf) -> bytes:
         raise MalformedLeaf(f"the leaf of {leaf.provider} has a field outside its range ({error}): {leaf}") from error
 
 
+def words(leaf: Leaf) -> tuple[bytes, bytes]:
+    """Return a leaf's two words, as `claim` takes them; raises MalformedLeaf."""
+    packed = pack(leaf)
+    return packed[:_WORD], packed[_WORD:]
+
+
 def unpack(packed: bytes) -> Leaf:
     """Return the leaf behind 64 packed bytes; raises MalformedLeaf where the contract refuses them."""
     if len(packed) != LEAF_BYTES:

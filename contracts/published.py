@@ -33,9 +33,10 @@ from contracts.views import EpochRecord, ReportProgress
 
 SOURCES = ("EpochLedger", "JobEscrow")
 """The contracts whose events make up a report."""
+SIGNED_PARTS: tuple[type[Event], ...] = (ReportSubmitted, ReportSigned)
+"""They carry every word that was signed."""
 REPORT_PARTS: tuple[type[Event], ...] = (
-    ReportSubmitted,
-    ReportSigned,
+    *SIGNED_PARTS,
     LeavesPublished,
     Charged,
     ReportActivated,
@@ -87,13 +88,22 @@ class ReportEvents:
             and len(of_type(found, PoolsPushed)) == progress.pool_chunks
         )
 
-    def publish(self, domain: Domain, epoch: int, record: EpochRecord, progress: ReportProgress) -> PublishedReport:
-        """Return a report as its events tell it; raises HistoryDamaged if they do not add up to what is kept of it."""
+    def holds_signed(self, epoch: int, record: EpochRecord) -> bool:
+        """Say whether both events that carry what was signed are here."""
+        return bool(of_type(self._parts(epoch, record), ReportSigned))
+
+    def signed(self, epoch: int, record: EpochRecord) -> ReportDigest:
+        """Return the message that was signed; raises HistoryDamaged if it does not hash to what the contract keeps."""
         found = self._parts(epoch, record)
-        submitted, signed = _last(found, ReportSubmitted, epoch), _last(found, ReportSigned, epoch)
-        message = _message(submitted, signed)
+        message = _message(_last(found, ReportSubmitted, epoch), _last(found, ReportSigned, epoch))
         if message.struct_hash() != record.struct_hash:
             raise HistoryDamaged(f"the events of epoch {epoch} are not the report that the verifiers signed")
+        return message
+
+    def publish(self, domain: Domain, epoch: int, record: EpochRecord, progress: ReportProgress) -> PublishedReport:
+        """Return a report as its events tell it; raises HistoryDamaged if they do not add up to what is kept of it."""
+        found, message = self._parts(epoch, record), self.signed(epoch, record)
+        submitted, signed = _last(found, ReportSubmitted, epoch), _last(found, ReportSigned, epoch)
         totals, missing = record.totals, set[str]()
 
         def listed(name: str, items: list[Amount], total: int, complete: bool) -> tuple[Amount, ...]:

@@ -179,14 +179,14 @@ class ReportProgress:
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """What `EpochLedger` keeps of a report; `completed_at` and `activates_at` are zero while chunks are missing."""
+    """What `EpochLedger` keeps of a report; `completed_at` and `activates_at` are zero while chunks are missing.
+
+    The rest of what was signed is read by `contracts.history.read_signed`.
+    """
 
     digest: bytes
     struct_hash: bytes
     root: bytes
-    evidence: bytes
-    state: bytes
-    rules: bytes
     measurements: bytes
     movements: bytes
     signers: bytes

@@ -33,7 +33,7 @@ from contracts.leaves import chunks, report_digest
 from contracts.operators import Operators
 from contracts.transactions import Sender
 from contracts.types import Checkpoint, OperatorRecord, Report, Timing
-from contracts.views import ReportProgress
+from contracts.views import EpochRecord, ReportProgress
 from marketplace.admission import admitted
 from marketplace.affordable import affordable
 from marketplace.attestations import Verifiers
@@ -241,17 +241,25 @@ class Settler:
             first, *rest = epochs.submission(report, chosen)
             await self.deeds.once(f"{intent}:{_short(*chosen)}", first)
             await self.deeds.all_until_done(intent, tuple(rest))
-        elif standing.evidence != report.evidence:
-            raise RewardsError(f"another report of epoch {epoch} stands on chain: evidence 0x{standing.evidence.hex()}")
-        elif not standing.completed_at:
-            missing = epochs.completion(report, await epochs.report_progress(epoch, head))
-            await self.deeds.all_until_done(intent, missing)
+        else:
+            self._check_ours(report, standing)
+            if not standing.completed_at:
+                missing = epochs.completion(report, await epochs.report_progress(epoch, head))
+                await self.deeds.all_until_done(intent, missing)
         record = await epochs.record(epoch, await self.chain.checkpoint())
         if record is None or not record.completed_at:
             raise NotYet("the report is sent and not final yet")
-        if record.evidence != report.evidence:
-            raise RewardsError(f"another report of epoch {epoch} stands on chain: evidence 0x{record.evidence.hex()}")
+        self._check_ours(report, record)
         return {"activates_at": record.activates_at}
+
+    def _check_ours(self, report: Report, record: EpochRecord) -> None:
+        """Raise RewardsError when the report of our epoch that stands on chain is not the one we settled."""
+        ours = report_digest(report, self.chain.deployment.domain()).struct_hash()
+        if record.struct_hash != ours:
+            raise RewardsError(
+                f"another report of epoch {report.epoch} stands on chain, of struct hash 0x{record.struct_hash.hex()};"
+                f" ours has 0x{ours.hex()}: replay it, then challenge it or find out why ours differs"
+            )
 
     async def _signatures(self, epoch: int, data: dict[str, Any], timing: Timing, head: Checkpoint) -> list[bytes]:
         """Return signatures of members of this moment, ascending by signer; raises NotYet when there is no quorum."""

@@ -10,6 +10,7 @@ import dataclasses
 from contracts.chain import Chain
 from contracts.epochs import Epochs
 from contracts.gathering import gather_facts
+from contracts.history import read_signed
 from contracts.types import Checkpoint
 from rewards.errors import CheckpointRefused
 from rewards.state import GENESIS, state_digest
@@ -36,7 +37,7 @@ async def collect(chain: Chain, epoch: int, at: Checkpoint) -> ChainView:
             raise CheckpointRefused(
                 f"at block {at.number} the report of epoch {epoch - 1} lacks leaves or charges: take a block after them"
             )
-        opening = record.state
+        opening = (await read_signed(chain, epoch - 1, at)).state
     if refunds := await epochs.refunds_due(at):
         raise CheckpointRefused(
             f"at block {at.number} charges of {refunds} units of a cancelled report wait to be returned: return them"

@@ -118,7 +118,8 @@ interface IEpochLedger {
         bytes32 payees;
     }
 
-    /// @notice What is kept of a report. All zero if there is none.
+    /// @notice What is kept of a report. All zero if there is none. The rest of what was signed stands in `ReportSubmitted` and
+    /// `ReportSigned`: whatever is read there must hash to `structHash`.
     /// @param sumFees What its leaves' cumulative fees sum to; its leaves are held against that.
     /// @param signers `keccak256(abi.encode(signers))`, ascending.
     /// @param completedAt Zero while chunks are missing. @param activatesAt Zero while chunks are missing.
@@ -126,9 +127,6 @@ interface IEpochLedger {
         bytes32 digest;
         bytes32 structHash;
         bytes32 root;
-        bytes32 evidence;
-        bytes32 state;
-        bytes32 rules;
         bytes32 measurements;
         bytes32 movements;
         bytes32 signers;
@@ -317,10 +315,11 @@ interface IEpochLedger {
         external;
 
     /// @notice Pays a leaf's provider what it has earned and not claimed; anybody may call. Never paused.
+    /// @param leaf Its two words as published: the leaf costs a third of what its fields would, one by one.
     /// @dev Requirements: the report of `epoch` is activated; the leaf is in its root; something is unclaimed; at most the
     /// limit per epoch since the provider's last claim. An older report pays less, never twice. A limit that was lowered
     /// counts from the next activation, one that was raised at once.
-    function claim(Leaf calldata leaf, uint64 epoch, bytes32[] calldata proof)
+    function claim(uint64 epoch, bytes32[2] calldata leaf, bytes32[] calldata proof)
         external
         returns (uint256 fees, uint256 incentive);
 

@@ -162,11 +162,36 @@ library Leaves {
         }
     }
 
+    /// @notice Whether a node and its neighbours on the way up lead to a root: OpenZeppelin's `MerkleProof` in fewer steps.
+    function verify(bytes32[] calldata proof, bytes32 expected, bytes32 node) internal pure returns (bool) {
+        assembly ("memory-safe") {
+            let at := proof.offset
+            for { let end := add(at, shl(5, proof.length)) } lt(at, end) { at := add(at, 0x20) } {
+                let other := calldataload(at)
+                let greater := shl(5, gt(node, other))
+                mstore(greater, node)
+                mstore(xor(greater, 0x20), other)
+                node := keccak256(0x00, 0x40)
+            }
+        }
+        return node == expected;
+    }
+
     /// @notice The doubly hashed leaf, bound to one chain, one ledger and one epoch:
     /// `keccak256(keccak256(chainId ‖ ledger ‖ epoch ‖ word0 ‖ word1))`.
     /// @dev Hashed twice so that no inner node of the tree can be presented as a leaf.
-    function hash(address ledger, uint64 epoch, IEpochLedger.Leaf calldata leaf) internal view returns (bytes32 value) {
+    function hash(address ledger, uint64 epoch, IEpochLedger.Leaf calldata leaf) internal view returns (bytes32) {
         (uint256 word0, uint256 word1) = pack(leaf);
+        return _hash(ledger, epoch, word0, word1);
+    }
+
+    /// @notice As above, of a leaf as it was published. Whoever compares with a root need not ask whether it is well-formed: all
+    /// leaves under a root are.
+    function hash(address ledger, uint64 epoch, bytes32[2] calldata packed) internal view returns (bytes32) {
+        return _hash(ledger, epoch, uint256(packed[0]), uint256(packed[1]));
+    }
+
+    function _hash(address ledger, uint64 epoch, uint256 word0, uint256 word1) private view returns (bytes32 value) {
         assembly ("memory-safe") {
             let words := mload(0x40)
             mstore(words, chainid())
@@ -177,6 +202,17 @@ library Leaves {
             mstore(0x00, keccak256(words, 0xa0))
             value := keccak256(0x00, 0x20)
         }
+    }
+
+    /// @notice What a packed leaf says was earned, and by whom.
+    function earned(bytes32[2] calldata packed)
+        internal
+        pure
+        returns (address provider, uint256 fees, uint256 incentive)
+    {
+        provider = address(bytes20(packed[0]));
+        fees = uint256(packed[0]) & type(uint96).max;
+        incentive = uint256(packed[1]) >> 160;
     }
 
     /// @notice A leaf as two words.

@@ -20,7 +20,7 @@ from contracts.clock import Clock
 from contracts.court import Court
 from contracts.delegation import Delegation
 from contracts.epochs import Epochs
-from contracts.history import read_history
+from contracts.history import read_history, read_signed
 from contracts.types import SlashStage
 from marketplace.demo.cast import MODEL, Person
 from marketplace.demo.processes import DemoFailed, bonded, run
@@ -273,11 +273,9 @@ async def _tamper(stage: Stage, outcome: Outcome) -> None:
     """Flip one byte in a copy of the evidence; the replay must refuse it and name the file."""
     copy = stage.folder / "tampered-evidence"
     shutil.copytree(stage.evidence, copy)
-    record = await Epochs(stage.open_chain).record(0, await stage.open_chain.head())
-    if record is None:
-        raise DemoFailed("epoch 0 has no report on chain")
+    signed = await read_signed(stage.open_chain, 0, await stage.open_chain.head())
     name = "attempts.jsonl"
-    _flip(copy, record.evidence.hex(), name)
+    _flip(copy, signed.evidence.hex(), name)
     command = bonded("auditor", "replay", "0", "--evidence", str(copy), "--json")
     status, out, err = await run(command, stage.env, 60.0, accept=range(256))
     if status != _REPLAY_DIFFERENT or name not in out:

@@ -44,6 +44,13 @@ def test_refuses_a_share_above_the_whole_and_a_standing_that_does_not_exist(fiel
             leaves.pack(replace(a_leaf(), **{field: value}))
 
 
+def test_the_two_words_of_a_leaf_are_its_packed_bytes() -> None:
+    first, second = leaves.words(a_leaf())
+    assert (len(first), len(second)) == (32, 32) and first + second == leaves.pack(a_leaf())
+    with pytest.raises(MalformedLeaf):
+        leaves.words(replace(a_leaf(), standing=3))
+
+
 @pytest.mark.parametrize("index", [-1, 3, 99])
 def test_gives_no_proof_for_a_leaf_that_is_not_there(index: int) -> None:
     with pytest.raises(NotInTree, match=f"no leaf {index}: the report has 3"):

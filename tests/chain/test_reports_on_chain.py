@@ -9,9 +9,9 @@ import pytest
 from contracts import leaves
 from contracts.chain import Chain
 from contracts.errors import HistoryDamaged, ReportMissing
-from contracts.event_types import Charged, Event, ProviderRegistered, ReportSubmitted
-from contracts.events import fetch, of_type
-from contracts.history import read_history, read_report
+from contracts.event_types import Charged, Event, ProviderRegistered, ReportSigned, ReportSubmitted
+from contracts.events import fetch, of_type, topic_of
+from contracts.history import read_history, read_report, read_signed
 from contracts.views import ReportProgress
 
 from .stage import Stage
@@ -127,6 +127,49 @@ async def test_a_node_that_renames_a_customer_is_found_out_when_all_is_in(stage:
     _alter(chain, one, "ee" * 20)
     with pytest.raises(HistoryDamaged, match="move something else than the verifiers signed"):
         await read_report(chain, 0, await chain.head())
+
+
+async def test_what_was_signed_is_read_back_without_the_rest(stage: Stage, chain: Chain) -> None:
+    """From its submission on, and after the same report was cancelled and came in again."""
+    with pytest.raises(ReportMissing, match="no report of epoch 0"):
+        await read_signed(chain, 0, await chain.head())
+    await stage.end_epoch(0)
+    report = await stage.report(0)
+    signed = leaves.report_digest(report, stage.domain)
+    handing_in = stage.epochs.submit(report, stage.signatures(report))
+    await stage.world.do(stage.deployer, handing_in)
+    submitted = await chain.head()
+    stage.world.control.pass_time(5)
+    await stage.world.do(stage.customers[0], stage.epochs.cancel(0))
+    with pytest.raises(ReportMissing, match="no report of epoch 0"):
+        await read_signed(chain, 0, await chain.head())
+    await stage.world.do(stage.deployer, handing_in)
+    for at in (submitted, await chain.head()):
+        assert await read_signed(chain, 0, at) == signed
+
+
+@pytest.mark.parametrize("word", ["e1" * 32, "57" * 32, "12" * 32], ids=["evidence", "state", "rules"])
+async def test_a_node_that_alters_what_was_signed_is_found_out(stage: Stage, chain: Chain, word: str) -> None:
+    await stage.submit(0)
+    _alter(chain, word, "ee" * 32)
+    with pytest.raises(HistoryDamaged, match="not the report that the verifiers signed"):
+        await read_signed(chain, 0, await chain.head())
+
+
+@pytest.mark.parametrize("kind", [ReportSubmitted, ReportSigned])
+async def test_a_node_that_withholds_what_was_signed_is_found_out(
+    stage: Stage, chain: Chain, kind: type[Event]
+) -> None:
+    await stage.submit(0)
+    honest = chain.logs
+
+    async def withheld(*arguments: object) -> list[dict[str, object]]:
+        logs = await honest(*arguments)  # type: ignore[arg-type]
+        return [log for log in logs if log["topics"][0] != "0x" + topic_of(kind).hex()]
+
+    chain.logs = withheld  # type: ignore[method-assign,assignment]
+    with pytest.raises(HistoryDamaged, match="is missing: ask another RPC endpoint"):
+        await read_signed(chain, 0, await chain.head())
 
 
 @pytest.mark.parametrize("kind", range(8))

@@ -313,14 +313,17 @@ abstract contract Reports is Deployed {
 
     function _packed(IEpochLedger.Leaf[] memory leaves) private pure returns (bytes memory all) {
         for (uint256 i = 0; i < leaves.length; ++i) {
-            IEpochLedger.Leaf memory leaf = leaves[i];
-            all = bytes.concat(
-                all,
-                abi.encodePacked(leaf.provider, leaf.cumulativeFees, leaf.cumulativeIncentive),
-                abi.encodePacked(leaf.uptimePpm, leaf.successPpm, leaf.verificationPpm, leaf.scorePpm),
-                abi.encodePacked(leaf.ttftP95Bucket, leaf.strikes, leaf.standing, leaf.slashLevel, leaf.measured, bytes3(0))
-            );
+            all = bytes.concat(all, packed(leaves[i]));
         }
+    }
+
+    /// @dev A leaf's 64 bytes, as they are published and claimed.
+    function packed(IEpochLedger.Leaf memory leaf) internal pure returns (bytes memory) {
+        return bytes.concat(
+            abi.encodePacked(leaf.provider, leaf.cumulativeFees, leaf.cumulativeIncentive),
+            abi.encodePacked(leaf.uptimePpm, leaf.successPpm, leaf.verificationPpm, leaf.scorePpm),
+            abi.encodePacked(leaf.ttftP95Bucket, leaf.strikes, leaf.standing, leaf.slashLevel, leaf.measured, bytes3(0))
+        );
     }
 
     function _nodes(uint64 epoch, IEpochLedger.Leaf[] memory leaves) private view returns (bytes32[] memory nodes) {

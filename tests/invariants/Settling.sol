@@ -48,14 +48,18 @@ abstract contract Settling is Customers {
         uint256 incentive = above(leaf.cumulativeIncentive, ledger.claimedIncentive(provider));
         if (fees + incentive != 0) {
             uint256 before = paymentToken.balanceOf(provider);
-            ledger.claim(leaf, epoch, proof);
+            ledger.claim(epoch, _words(leaf), proof);
             assertEq(paymentToken.balanceOf(provider) - before, fees + incentive, "a claim pays the rise");
             feesClaimed += fees;
             incentivesClaimed += incentive;
         }
-        try ledger.claim(leaf, epoch, proof) {
+        try ledger.claim(epoch, _words(leaf), proof) {
             paidTwice = true;
         } catch {}
+    }
+
+    function _words(IEpochLedger.Leaf memory leaf) private pure returns (bytes32[2] memory words) {
+        words = abi.decode(packed(leaf), (bytes32[2]));
     }
 
     function claimOwed(uint256 seed) external counted {

@@ -3,10 +3,13 @@ pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
 
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+
 import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
 import {Leaves} from "../../contracts/libraries/Leaves.sol";
+import {Sums} from "../../contracts/libraries/Sums.sol";
 
-/// @dev What the ledger does with one packed leaf.
+/// @dev What the ledger does with one packed leaf and with a proof.
 contract Folding {
     function pack(IEpochLedger.Leaf calldata leaf) external pure returns (uint256, uint256) {
         return Leaves.pack(leaf);
@@ -19,6 +22,18 @@ contract Folding {
 
     function hash(IEpochLedger.Leaf calldata leaf) external view returns (bytes32) {
         return Leaves.hash(address(1), 7, leaf);
+    }
+
+    function hash(bytes32[2] calldata packed) external view returns (bytes32) {
+        return Leaves.hash(address(1), 7, packed);
+    }
+
+    function earned(bytes32[2] calldata packed) external pure returns (address, uint256, uint256) {
+        return Leaves.earned(packed);
+    }
+
+    function verify(bytes32[] calldata proof, bytes32 root, bytes32 node) external pure returns (bool, bool) {
+        return (Leaves.verify(proof, root, node), MerkleProof.verifyCalldata(proof, root, node));
     }
 }
 
@@ -67,10 +82,54 @@ contract PackingProof is Test {
         view
     {
         (uint256 a, uint256 b) = folding.pack(leaf);
+        bytes32[2] memory words = [bytes32(a), bytes32(b)];
+        assert(folding.hash(words) == folding.hash(leaf));
         try folding.fold(abi.encodePacked(a, b), address(0)) returns (bytes32 root, Leaves.Seen memory) {
-            assert(root == folding.hash(leaf));
+            assert(root == folding.hash(words));
         } catch {
             // malformed, or of nobody
         }
+    }
+
+    function check_a_claim_reads_from_a_packed_leaf_what_the_leaf_says(IEpochLedger.Leaf calldata leaf) external view {
+        (uint256 a, uint256 b) = folding.pack(leaf);
+        (address provider, uint256 fees, uint256 incentive) = folding.earned([bytes32(a), bytes32(b)]);
+        assert(provider == leaf.provider);
+        assert(fees == leaf.cumulativeFees);
+        assert(incentive == leaf.cumulativeIncentive);
+    }
+
+    function check_a_proof_leads_where_openzeppelin_says(bytes32 a, bytes32 b, bytes32 root, bytes32 node) external view {
+        bytes32[] memory proof = new bytes32[](2);
+        (proof[0], proof[1]) = (a, b);
+        (bool ours, bool theirs) = folding.verify(proof, root, node);
+        assert(ours == theirs);
+    }
+
+    function check_two_sums_and_a_rest_share_a_word_without_touching(uint96 fees, uint96 incentives, uint64 rest)
+        external
+        pure
+    {
+        uint256 word = uint256(rest) << 192 | Sums.both(fees, incentives);
+        assert(Sums.fees(word) == fees);
+        assert(Sums.incentives(word) == incentives);
+        assert(Sums.rest(word) == rest);
+        assert(Sums.amounts(word) == Sums.both(fees, incentives));
+    }
+
+    function check_a_claim_moves_both_sums_by_their_own_amounts(
+        uint96 feesDue,
+        uint96 incentivesDue,
+        uint96 fees,
+        uint96 incentives,
+        uint64 rest
+    ) external pure {
+        vm.assume(fees <= feesDue && incentives <= incentivesDue);
+        uint256 both = Sums.both(fees, incentives);
+        uint256 left = (uint256(rest) << 192 | Sums.both(feesDue, incentivesDue)) - both;
+        assert(Sums.fees(left) == feesDue - fees);
+        assert(Sums.incentives(left) == incentivesDue - incentives);
+        assert(Sums.rest(left) == rest);
+        assert(left + both == (uint256(rest) << 192 | Sums.both(feesDue, incentivesDue)));
     }
 }

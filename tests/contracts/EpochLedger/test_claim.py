@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from brownie.exceptions import VirtualMachineError
 
 from tests.contracts.EpochClock.values import LIMITS, changed
 from tests.contracts.support.market import PAY
 from tests.contracts.support.refusals import refused
-from tests.contracts.support.reports import make_leaf, plain
+from tests.contracts.support.reports import make_leaf, words
 
 
 def earned(market):
@@ -59,35 +60,58 @@ def test_refuses_before_activation(market):
 
 def test_refuses_a_leaf_that_is_not_in_the_root(market):
     report = earned(market)
-    leaf, epoch, proof = market.claim_arguments(report, market.small)
-    forged = plain(replace(market.proof(report, market.small)[0], cumulative_fees=61 * PAY))
-    assert refused(market.ledger.claim, forged, epoch, proof, sender=market.small)[:2] == ("NotInRoot", 0)
-    other = market.claim_arguments(report, market.large)[0]
-    assert refused(market.ledger.claim, other, epoch, [], sender=market.large)[0] == "NotInRoot"
-    assert refused(market.ledger.claim, leaf, epoch, [*proof, bytes(32)], sender=market.small)[0] == "NotInRoot"
+    epoch, leaf, proof = market.claim_arguments(report, market.small)
+    forged = words(replace(market.proof(report, market.small)[0], cumulative_fees=61 * PAY))
+    assert refused(market.ledger.claim, epoch, forged, proof, sender=market.small)[:2] == ("NotInRoot", 0)
+    other = market.claim_arguments(report, market.large)[1]
+    assert refused(market.ledger.claim, epoch, other, [], sender=market.large)[0] == "NotInRoot"
+    assert refused(market.ledger.claim, epoch, leaf, [*proof, bytes(32)], sender=market.small)[0] == "NotInRoot"
+    assert refused(market.ledger.claim, epoch, leaf[::-1], proof, sender=market.small)[0] == "NotInRoot"
+
+
+def test_refuses_a_leaf_of_which_any_bit_is_another(market):
+    """Also the bits that no leaf has: what is claimed is exactly what was published."""
+    report = earned(market)
+    epoch, leaf, proof = market.claim_arguments(report, market.small)
+    for word in range(2):
+        for bit in (0, 23, 24, 32, 95, 96, 159, 160, 255):
+            changed = list(leaf)
+            changed[word] = (int.from_bytes(leaf[word], "big") ^ 1 << bit).to_bytes(32, "big")
+            found = refused(market.ledger.claim, epoch, changed, proof, sender=market.small)
+            assert found[0] == "NotInRoot", (word, bit)
+
+
+def test_refuses_an_epoch_beyond_64_bits(market):
+    """Its low bits would name an epoch that is activated."""
+    report = earned(market)
+    data = bytearray.fromhex(market.ledger.claim.encode_input(*market.claim_arguments(report, market.small))[2:])
+    data[4 + 32 - 9] = 1
+    with pytest.raises(VirtualMachineError):
+        market.stranger.transfer(market.ledger, 0, data="0x" + data.hex())
+    claim(market, report, market.small, 60 * PAY, 2 * PAY)
 
 
 def test_refuses_every_leaf_of_a_report_without_any(market):
     market.settle()
-    leaf = plain(make_leaf(market.small, PAY))
-    assert refused(market.ledger.claim, leaf, 0, [], sender=market.small)[:2] == ("NotInRoot", 0)
+    leaf = words(make_leaf(market.small, PAY))
+    assert refused(market.ledger.claim, 0, leaf, [], sender=market.small)[:2] == ("NotInRoot", 0)
 
 
 def test_refuses_an_inner_node_as_a_leaf(market):
     """A tree of three: its root is the pair of an inner node and a leaf. No leaf hashes to the inner node."""
     leaves = [make_leaf(f"0x{i + 1:040x}", 0, PAY) for i in range(3)]
     report = market.settle(leaves)
-    leaf = plain(report.leaves[0])
+    leaf = words(report.leaves[0])
     _, _, proof = market.claim_arguments(report, report.leaves[2].provider)
     assert len(proof) == 1
-    assert refused(market.ledger.claim, leaf, 0, proof, sender=market.small)[0] == "NotInRoot"
+    assert refused(market.ledger.claim, 0, leaf, proof, sender=market.small)[0] == "NotInRoot"
 
 
 def test_refuses_the_leaf_of_another_epoch(market):
     first = earned(market)
     second = market.settle(first.leaves)
-    leaf, _, proof = market.claim_arguments(first, market.small)
-    found = refused(market.ledger.claim, leaf, second.epoch, proof, sender=market.small)
+    _, leaf, proof = market.claim_arguments(first, market.small)
+    found = refused(market.ledger.claim, second.epoch, leaf, proof, sender=market.small)
     assert found[:2] == ("NotInRoot", 1)
 
 

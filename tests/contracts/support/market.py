@@ -284,10 +284,10 @@ class Market:
         leaf = next(leaf for leaf in report.leaves if leaf.provider == str(provider).lower())
         return leaf, reports.proof_of(*self.ground, report, leaf)
 
-    def claim_arguments(self, report: Report, provider: Any) -> tuple[Any, int, list[bytes]]:
+    def claim_arguments(self, report: Report, provider: Any) -> tuple[int, list[bytes], list[bytes]]:
         """Return the arguments of `claim`."""
         leaf, proof = self.proof(report, provider)
-        return reports.plain(leaf), report.epoch, proof
+        return report.epoch, reports.words(leaf), proof
 
     def slash_arguments(self, report: Report, provider: Any) -> tuple[Any, ...]:
         """Return the arguments of `propose`."""

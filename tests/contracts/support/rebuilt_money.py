@@ -258,7 +258,7 @@ class Ledger(Mirror):
 
     def _report_facts(self, epoch: int, report: Submitted) -> list[tuple[str, Any, Any]]:
         signed, c = report.signed, self.contract
-        names = ("root", "evidence", "state", "rules", "measurements", "movements", "leafCount")
+        names = ("root", "measurements", "movements", "leafCount")
         record, progress = c.record(epoch), c.progress(epoch)
         facts: list[tuple[str, Any, Any]] = [(f"{name} of {epoch}", signed[name], record[name]) for name in names]
         facts += [
@@ -267,7 +267,11 @@ class Ledger(Mirror):
             (f"signers of {epoch}", report.signers, record["signers"]),
             (f"totals of {epoch}", [signed["totals"][name] for name in TOTALS], record["totals"]),
             (f"submission of {epoch}", report.submitted_at, record["submittedAt"]),
-            (f"activation of {epoch}", (report.activates_at, epoch < self.activated), (record[13], record[14])),
+            (
+                f"activation of {epoch}",
+                (report.activates_at, epoch < self.activated),
+                (record["activatesAt"], record["activated"]),
+            ),
             (f"leaf chunks of {epoch}", report.chunks["leaf"], progress[0]),
             (f"pushes of {epoch}", (report.chunks["credit"], report.chunks["pool"]), tuple(progress[2:])),
         ]

@@ -145,6 +145,11 @@ def pack(leaf: Leaf) -> bytes:
     return first.to_bytes(32, "big") + second.to_bytes(32, "big")
 
 
+def words(leaf: Leaf) -> list[bytes]:
+    """Return a leaf's two words, as `claim` takes them."""
+    return [pack(leaf)[:32], pack(leaf)[32:]]
+
+
 def packed(report: Report) -> list[bytes]:
     """Return the chunks of packed leaves of a report."""
     return [b"".join(pack(leaf) for leaf in chunk) for chunk in chunks(report.leaves)]

@@ -13,6 +13,7 @@ from contracts.epochs import Epochs
 from contracts.errors import ContractRefused
 from contracts.event_types import ReportSubmitted
 from contracts.events import fetch
+from contracts.leaves import report_digest
 from contracts.operators import Operators
 from contracts.signing import Signer
 from contracts.types import OperatorRecord
@@ -92,6 +93,32 @@ async def test_a_signature_of_a_verifier_that_left_is_not_handed_in(town: Market
     )  # type: ignore[union-attr]
     await _tick(town, 2)
     assert [event.epoch for event in await _reports(town)] == [0]
+
+
+async def test_another_report_of_the_same_evidence_that_came_first_is_not_taken_for_ours(town: Market) -> None:
+    """A quorum that signed a second report of what it saw: what goes into force is theirs, so ours does not go on."""
+    await town.live_through(0)
+
+    async def killed(intent: str, call: object, **given: object) -> object:
+        raise ConnectionError("killed before the report was sent")
+
+    async with town.settler() as settler:
+        settler.sender.submit = killed  # type: ignore[method-assign, assignment]
+        await settler.tick()
+        row = await EpochSteps(town.database).get(0)
+        assert row is not None and row.step is Step.SIGNED
+        ours = (await settler.settled.read(bytes.fromhex(row.data["evidence"]))).report
+    theirs = dataclasses.replace(ours, state=b"\x01" * 32)
+    domain = town.chain.deployment.domain()
+    digest = report_digest(theirs, domain).digest(domain.separator())
+    signers = sorted(town.verifier_keys[:2], key=lambda key: key.address)
+    (call,) = Epochs(town.chain).submission(theirs, [key.sign(digest) for key in signers])
+    await town.do(town.deployer, call)
+    await _tick(town, 2)
+    row = await EpochSteps(town.database).get(0)
+    assert row is not None and row.step is Step.SIGNED
+    assert "another report of epoch 0 stands on chain" in row.problem
+    assert [event.state for event in await _reports(town)] == [theirs.state]
 
 
 async def test_an_answer_too_deep_to_read_counts_as_no_answer() -> None:
