@@ -81,7 +81,7 @@ class Stage:
             (m.gateways, m.gateways.withdraw),
             (m.ledger, m.ledger.fundIncentives, 1),
             (m.ledger, m.ledger.claimOwed),
-            (m.ledger, m.ledger.claim, NO_LEAF, 0, []),
+            (m.ledger, m.ledger.claim, 0, [bytes(32)] * 2, []),
             (m.court, m.court.contest, 1, b"\x01" * 32),
             (m.court, m.court.execute, 1),
             (m.court, m.court.lapse, 1),
