@@ -16,6 +16,7 @@ from marketplace.gateway.errors import ApiError
 TRIES_MOST = 8
 PAUSE_S = 30
 _FIRST_S = 5
+_CLOSED = ("draining", "market_paused")
 _MOST_S = 600
 
 
@@ -41,7 +42,7 @@ def judge(error: ApiError, tries: int) -> Verdict:
     """Judge an error of a line that failed `tries` times before."""
     if error.code == "insufficient_quota":
         return Verdict(Kind.PAUSE, PAUSE_S, tries)
-    if error.status == 429:
+    if error.status == 429 or error.code in _CLOSED:
         return Verdict(Kind.WAIT, max(1, -(-(error.retry_after_ms or 1000) // 1000)), tries)
     if error.status < 500 and error.status not in (404, 408):
         return Verdict(Kind.DEAD, 0, tries + 1)

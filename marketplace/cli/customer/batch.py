@@ -61,7 +61,7 @@ def submit(
     async def work() -> None:
         async with asking.session() as client:
             with file.open("rb") as raw, working(f"uploading {file.name}", asking.as_json):
-                form = {"data": {"purpose": "batch"}, "files": {"file": (file.name, raw)}}
+                form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": (file.name, raw)}}
                 uploaded = await ask(client, "POST", "/v1/files", **form)
             order = {"input_file_id": uploaded["id"], "endpoint": endpoint, "completion_window": "24h"}
             made = await ask(client, "POST", "/v1/batches", order | ({"metadata": pairs} if pairs else {}))

@@ -9,7 +9,9 @@ from marketplace.gateway.errors import (
     context_too_long,
     insufficient_quota,
     invalid,
+    market_paused,
     no_provider,
+    shutting_down,
     too_busy,
     unknown_model,
 )
@@ -24,6 +26,13 @@ def test_an_empty_purse_pauses_and_counts_for_no_failure() -> None:
 def test_a_full_market_is_waited_for_and_counts_for_no_failure(wait_ms: int, after_s: int) -> None:
     verdict = judge(too_busy("full", wait_ms), TRIES_MOST + 5)
     assert (verdict.kind, verdict.after_s, verdict.tries) == (Kind.WAIT, after_s, TRIES_MOST + 5)
+
+
+@pytest.mark.parametrize("error", [shutting_down(), market_paused(100, 40.0)])
+def test_a_gateway_that_stops_or_a_market_that_pauses_counts_for_no_failure(error) -> None:
+    verdict = judge(error, TRIES_MOST)
+    assert (verdict.kind, verdict.tries) == (Kind.WAIT, TRIES_MOST)
+    assert verdict.after_s * 1_000 == error.retry_after_ms
 
 
 @pytest.mark.parametrize("error", [no_provider("died"), unknown_model("gone")])
