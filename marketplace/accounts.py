@@ -24,7 +24,6 @@ from marketplace.errors import BondedError
 from marketplace.journal import Journal, Kind, Line
 from marketplace.ledger import customer_books
 from marketplace.models import api_keys, attempts
-from rewards.attempt_lines import write_line
 from rewards.types import Attempt
 from scheduler.classes import CLASSES
 
@@ -176,7 +175,7 @@ class Accounts:
             raise HoldResolved(f"the charge of {charge} atto is above the hold of {hold.most_atto}")
         _check_open(hold, "posted")
         # written first: when that fails, hold and purse are as they were and the call can be repeated
-        self._journal.append(Line(Kind.POST, hold.job, hold.customer, charge, write_line(attempt)))
+        self._journal.append(Line(Kind.POST, hold.job, hold.customer, charge, attempt))
         self.note_posted(hold, attempt)
 
     def note_posted(self, hold: Hold, attempt: Attempt) -> None:
@@ -194,7 +193,7 @@ class Accounts:
         """Keep an attempt that costs nothing, as evidence; a hold is not touched."""
         if attempt.receipt.charge_atto:
             raise HoldResolved("an attempt with a charge is posted to its hold, not recorded")
-        self._journal.append(Line(Kind.RECORD, attempt.receipt.job, attempt=write_line(attempt)))
+        self._journal.append(Line(Kind.RECORD, attempt.receipt.job, attempt.countersignature.customer, 0, attempt))
 
     def void(self, hold: Hold) -> None:
         """Release a hold entirely; raises HoldResolved."""

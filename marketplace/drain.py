@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
+from psycopg import DataError
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.types import Timing
 from marketplace.bulk import insert_new
 from marketplace.db import ENTER_LOCK, GATHER_LOCK, Database
-from marketplace.journal import Journal, JournalFull, Kind, Line
-from marketplace.ledger import LedgerRefused, open_holds, resolve_holds, stale_holds
+from marketplace.drained import copy_lines, open_and_resolve, store_attempts
+from marketplace.journal import Journal, JournalFull, Line, read_segment
+from marketplace.ledger import resolve_holds, stale_holds
 from marketplace.models import attempts, epoch_steps, watermarks
 from rewards.attempt_lines import read_lines, write_line
 from rewards.types import Attempt
@@ -63,11 +66,12 @@ class Drainer:
         self._journal.turn()
         await asyncio.to_thread(self._journal.settle)
         count = 0
-        for path, lines in self._journal.sealed():
-            async with self._database.begin() as connection:
-                await self.enter(connection, lines)
+        for path, raw in self._journal.waiting():
+            if raw:
+                async with self._database.begin() as connection:
+                    await self._apply(connection, raw, path)
             self._journal.drop(path)
-            count += len(lines)
+            count += raw.count(b"\n")
         async with self._database.begin() as connection:
             await self._mark(connection, slot)
         return count
@@ -87,34 +91,24 @@ class Drainer:
 
         One transaction at a time: two that enter the same holds in another order would wait for each other.
         """
+        await self._apply(connection, b"".join(line.encode() for line in lines))
+
+    async def _apply(self, connection: AsyncConnection, raw: bytes, path: Path | None = None) -> None:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ENTER_LOCK})
         await connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": GATHER_LOCK})
-        opened = [
-            {"job": line.job, "gateway": self._gateway, "customer": line.customer, "amount": line.amount}
-            for line in lines
-            if line.kind is Kind.HOLD
-        ]
-        await open_holds(connection, opened)
-        ends: dict[bytes, int | None] = {}
-        for line in lines:
-            if line.kind in (Kind.POST, Kind.VOID):
-                charge = line.amount if line.kind is Kind.POST else None
-                if ends.setdefault(line.job, charge) != charge:
-                    raise LedgerRefused(f"the journal resolves the hold for job {line.job.hex()} in two ways")
-        await resolve_holds(connection, ends)
-        made = list(read_lines(line.attempt for line in lines if line.attempt))
-        if made:
-            await self._store(connection, made)
-
-    async def _store(self, connection: AsyncConnection, made: Sequence[Attempt]) -> None:
+        try:
+            await copy_lines(connection, raw)
+        except DataError:
+            if path is not None:
+                read_segment(path, raw)  # names the line that cannot be read
+            raise
+        await open_and_resolve(connection, self._gateway)
         closed = (
             await connection.execute(select(func.max(epoch_steps.c.epoch)).where(epoch_steps.c.gathered))
         ).scalar()
         first_open = 0 if closed is None else (closed + 1) * self._timing.slots_per_epoch
-        rows = []
-        for attempt in made:
-            late = attempt.countersignature.slot < first_open
-            rows.append(attempt_row(self._recountersign(attempt) if late else attempt, self._timing))
+        late = await store_attempts(connection, first_open, self._timing.slots_per_epoch)
+        rows = [attempt_row(self._recountersign(attempt), self._timing) for attempt in read_lines(late)]
         await insert_new(connection, attempts, rows, ["job", "attempt"])
 
     async def _mark(self, connection: AsyncConnection, slot: int) -> None:

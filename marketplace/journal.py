@@ -2,13 +2,16 @@
 
 Lines are appended with one `write` each, so a killed process loses nothing it answered for; a background task fsyncs
 in groups, so a machine that loses power loses at most the last fraction of a second. The drainer seals the open
-segment, copies its lines into PostgreSQL in one transaction and deletes it. Lines may be applied any number of times:
-each is keyed by job and attempt.
+segment, copies it into PostgreSQL in one transaction and deletes it. Lines may be applied any number of times: each is
+keyed by job and attempt.
+
+A segment is what `COPY … FROM STDIN` reads, so nobody takes a line apart on its way: values between tabs in the order
+of `COLUMNS`, `\\N` for none. No value has a tab, a line end or a backslash in it: they are words of ours, numbers, hex
+strings, and canonical JSON of such.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +20,30 @@ from enum import StrEnum
 from pathlib import Path
 
 from marketplace.errors import BondedError
+from rewards.attempt_lines import read_lines, write_line
+from rewards.types import Attempt
+
+COLUMNS = (
+    ("kind", "text"),
+    ("job", "bytea"),
+    ("customer", "text"),
+    ("amount", "numeric"),
+    ("attempt", "integer"),
+    ("provider", "text"),
+    ("model", "bytea"),
+    ("status", "integer"),
+    ("slot", "bigint"),
+    ("input_tokens", "bigint"),
+    ("cached_tokens", "bigint"),
+    ("output_tokens", "bigint"),
+    ("ttft_ms", "bigint"),
+    ("itl_us", "bigint"),
+    ("line", "text"),
+)
+"""The values of a line and their types. From `attempt` on they are of the attempt, its canonical line without its end
+included."""
+_NO_ATTEMPT = "\\N\t" * 10 + "\\N\n"
+_WITH_ATTEMPT = "%d\t%s\t\\\\x%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s"
 
 
 class JournalDamaged(BondedError):
@@ -49,41 +76,54 @@ class Kind(StrEnum):
 class Line:
     """One line.
 
-    `amount` is the hold's or the charge's atto; `attempt` the attempt's canonical line, empty for others.
+    `amount` is the hold's or the charge's atto; `attempt` is what a charge or a record is of.
     """
 
     kind: Kind
     job: bytes
     customer: str = ""
     amount: int = 0
-    attempt: str = ""
+    attempt: Attempt | None = None
 
     def encode(self) -> bytes:
         """Return the line as written, newline included."""
-        row = {"k": self.kind.value, "job": self.job.hex()}
-        if self.customer:
-            row["customer"] = self.customer
-        if self.amount:
-            row["atto"] = str(self.amount)
-        if self.attempt:
-            row["attempt"] = self.attempt
-        return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+        head = f"{self.kind.value}\t\\\\x{self.job.hex()}\t{self.customer}\t{self.amount}\t"
+        return (head + (_NO_ATTEMPT if self.attempt is None else _of_attempt(self.attempt))).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> Line:
         """Read a line; raises ValueError."""
-        row = json.loads(raw)
-        return cls(
-            Kind(row["k"]),
-            bytes.fromhex(row["job"]),
-            row.get("customer", ""),
-            int(row.get("atto", "0")),
-            row.get("attempt", ""),
-        )
+        values = raw.decode().removesuffix("\n").split("\t")
+        if len(values) != len(COLUMNS):
+            raise ValueError(f"{len(values)} values instead of {len(COLUMNS)}")
+        kind, job, customer, amount = values[:4]
+        attempt = None if values[-1] == "\\N" else next(read_lines([values[-1] + "\n"]))
+        line = cls(Kind(kind), bytes.fromhex(job.removeprefix("\\\\x")), customer, int(amount), attempt)
+        if line.encode() != raw.removesuffix(b"\n") + b"\n":
+            raise ValueError("the values of the attempt are not those of its line")
+        return line
+
+
+def _of_attempt(attempt: Attempt) -> str:
+    """Return the values from `attempt` on; the canonical line, the last of them, brings the line's end."""
+    receipt, seen = attempt.receipt, attempt.countersignature
+    return _WITH_ATTEMPT % (
+        receipt.attempt,
+        receipt.provider,
+        receipt.model.hex(),
+        receipt.status,
+        seen.slot,
+        receipt.input_tokens,
+        receipt.cached_tokens,
+        receipt.output_tokens,
+        seen.ttft_ms,
+        seen.itl_us,
+        write_line(attempt),
+    )
 
 
 class Journal:
-    """Segments `journal-<number>.jsonl` in a folder; the highest number is open, all others wait to be drained."""
+    """Segments `journal-<number>.tsv` in a folder; the highest number is open, all others wait to be drained."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -143,11 +183,20 @@ class Journal:
         self.turn()
         self.settle()
 
-    def sealed(self) -> Iterator[tuple[Path, list[Line]]]:
-        """Yield the segments that wait to be drained, oldest first, with their lines."""
+    def waiting(self) -> Iterator[tuple[Path, bytes]]:
+        """Yield the segments that wait to be drained, oldest first, with their whole lines as they are.
+
+        A last line without newline was never answered for and is dropped.
+        """
         for number, path in self._segments():
             if number != self._number:
-                yield path, _read(path)
+                raw = path.read_bytes()
+                yield path, raw[: raw.rfind(b"\n") + 1]
+
+    def sealed(self) -> Iterator[tuple[Path, list[Line]]]:
+        """Yield the segments that wait to be drained, oldest first, with their lines; raises JournalDamaged."""
+        for path, raw in self.waiting():
+            yield path, read_segment(path, raw)
 
     def drop(self, path: Path) -> None:
         """Delete a segment that is in the database."""
@@ -170,21 +219,21 @@ class Journal:
         return os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"journal-{number:010d}.jsonl"
+        return self._folder / f"journal-{number:010d}.tsv"
 
     def _segments(self) -> list[tuple[int, Path]]:
-        return sorted((int(path.stem.split("-")[1]), path) for path in self._folder.glob("journal-*.jsonl"))
+        return sorted((int(path.stem.split("-")[1]), path) for path in self._folder.glob("journal-*.tsv"))
 
 
-def _read(path: Path) -> list[Line]:
-    """Read a segment; a last line without newline was never answered for and is dropped."""
-    raw = path.read_bytes()
-    whole = raw[: raw.rfind(b"\n") + 1]
+def read_segment(path: Path, raw: bytes) -> list[Line]:
+    """Read the lines of a segment; raises JournalDamaged, which names the line."""
     lines = []
-    for number, line in enumerate(whole.splitlines(), 1):
+    for number, line in enumerate(raw.splitlines(), 1):
         try:
             lines.append(Line.decode(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except BondedError:
+            raise
+        except Exception as error:
             raise JournalDamaged(f"{path}, line {number} cannot be read: {error}") from error
     return lines
 

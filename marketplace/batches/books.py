@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from marketplace.accounts import Account, Accounts, Balance, Hold
 from marketplace.drain import Drainer
 from marketplace.journal import Kind, Line
-from rewards.attempt_lines import write_line
 from rewards.types import Attempt
 
 
@@ -59,7 +58,7 @@ class KeptBooks:
         charge = attempt.receipt.charge_atto
         lines = [
             Line(Kind.HOLD, hold.job, hold.customer, hold.most_atto),
-            Line(Kind.POST, hold.job, hold.customer, charge, write_line(attempt)),
+            Line(Kind.POST, hold.job, hold.customer, charge, attempt),
         ]
 
         async def enter(connection: AsyncConnection) -> None:

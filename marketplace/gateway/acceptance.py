@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,19 @@ ABORT_SLACK_TOKENS = 64
 """What a provider may have sent while the news that the customer left was on its way."""
 _STATUSES = frozenset(int(status) for status in Status)
 _FREE = (Status.IDLE, Status.PROVIDER_ERROR, Status.TIMEOUT)
+_SMALL = r"(0|[1-9]\d{0,8})"  # fits uint32
+_LARGE = r"(0|[1-9]\d{0,17})"  # fits uint64
+_MONEY = r"(0|[1-9]\d{0,37})"  # fits uint128
+_WORD = '"0x([0-9a-f]{64})"'
+_CANONICAL = re.compile(
+    r'\{"object":"bonded\.receipt","receipt":\{'
+    rf'"attempt":{_SMALL},"cachedTokens":{_SMALL},"chargeAtto":{_MONEY},"inputTokens":{_SMALL},"itlUs":{_SMALL},'
+    rf'"job":{_WORD},"model":{_WORD},"outputTokens":{_SMALL},"provider":"(0x[0-9a-f]{{40}})",'
+    rf'"requestDigest":{_WORD},"responseDigest":{_WORD},"slot":{_LARGE},"status":(\d{{1,2}}),"ttftMs":{_SMALL}\}},'
+    r'"signature":"0x([0-9a-f]{130})"\}',
+    re.ASCII,
+)
+"""A signed receipt in canonical JSON, which is how our own agent writes it; other forms take the general reader."""
 
 
 class ReceiptRefused(BondedError):
@@ -58,7 +72,21 @@ def read_receipt(value: Any) -> tuple[Receipt, bytes]:
 
 
 def read_receipt_json(raw: bytes) -> tuple[Receipt, bytes]:
-    """Read a receipt from JSON. Python's own reader, because charges may exceed 64 bits."""
+    """Read a receipt from JSON; raises ReceiptRefused.
+
+    One match for the canonical form; else Python's own reader, because charges may exceed 64 bits.
+    """
+    found = _CANONICAL.fullmatch(raw.decode("latin-1"))
+    if found is not None:
+        (
+            attempt, cached, charge, tokens, itl, job, model, output, provider, request, response, slot, status, ttft,
+            signature,
+        ) = found.groups()  # fmt: skip
+        unhex = bytes.fromhex
+        return Receipt(
+            unhex(job), int(attempt), provider, unhex(model), int(slot), int(tokens), int(cached), int(output),
+            int(ttft), int(itl), int(charge), unhex(request), unhex(response), int(status),
+        ), unhex(signature)  # fmt: skip
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError) as error:

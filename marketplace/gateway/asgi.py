@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
-from marketplace.gateway.errors import ApiError, invalid, too_large
+from marketplace.gateway.errors import ApiError, coded_body, invalid, too_large
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -18,7 +18,8 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 JSON_TYPE = b"application/json"
-_DISCARD_TIMES = 8
+DISCARD_TIMES = 8
+"""What is read of a body that is too large, in multiples of the bound, so that its sender gets to read the refusal."""
 
 
 class Disconnected(Exception):
@@ -32,7 +33,7 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int) ->
     bound, so that the client gets to read the answer.
     """
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise ApiError(415, "unsupported_encoding", "Send the body without content-encoding.")
+        raise coded_body()
     declared = headers.get(b"content-length", b"")
     parts: list[bytes] = []
     size = 0
@@ -48,7 +49,7 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int) ->
             parts.clear()
         if kept and part:
             parts.append(part)
-        if not message.get("more_body", False) or size > _DISCARD_TIMES * most:
+        if not message.get("more_body", False) or size > DISCARD_TIMES * most:
             break
     if not kept:
         raise too_large(most)
@@ -132,6 +133,13 @@ class AsgiSink:
         self.blocked = False
 
 
+class Blockable(Protocol):
+    """A sink that says whether it waits for its reader, and in which of its writes."""
+
+    blocked: bool
+    writes: int
+
+
 class Stalled:
     """Give up on customers who do not read.
 
@@ -139,10 +147,10 @@ class Stalled:
     """
 
     def __init__(self) -> None:
-        self._active: dict[asyncio.Task[Any], tuple[AsgiSink, Callable[[], None]]] = {}
+        self._active: dict[asyncio.Task[Any], tuple[Blockable, Callable[[], None]]] = {}
         self._seen: dict[asyncio.Task[Any], int] = {}
 
-    def watch(self, task: asyncio.Task[Any], sink: AsgiSink, leave: Callable[[], None]) -> None:
+    def watch(self, task: asyncio.Task[Any], sink: Blockable, leave: Callable[[], None]) -> None:
         """Watch a request's task."""
         self._active[task] = (sink, leave)
 

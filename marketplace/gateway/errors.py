@@ -66,6 +66,31 @@ def malformed(message: str) -> ApiError:
     return ApiError(400, "invalid_json", message)
 
 
+def coded_body() -> ApiError:
+    """Return a 415 for a body that is not sent as it is."""
+    return ApiError(415, "unsupported_encoding", "Send the body without content-encoding.")
+
+
+def bad_http(message: str) -> ApiError:
+    """Return a 400 for bytes that are not a request of HTTP/1.1."""
+    return ApiError(400, "invalid_http", message)
+
+
+def head_too_large(most_bytes: int) -> ApiError:
+    """Return a 431."""
+    return ApiError(431, "headers_too_large", f"Request line and headers are above {most_bytes} bytes; send fewer.")
+
+
+def head_too_slow(most_s: float) -> ApiError:
+    """Return a 408 for headers that do not come to their end."""
+    return ApiError(408, "request_timeout", f"The request's headers did not arrive within {most_s:g} s; send it again.")
+
+
+def failed() -> ApiError:
+    """Return a 500: a fault of the gateway's own."""
+    return ApiError(500, "internal_error", "The gateway failed at this request; send it again.")
+
+
 def too_large(most_bytes: int) -> ApiError:
     """Return a 413."""
     return ApiError(413, "request_too_large", f"The request body is above {most_bytes} bytes; send a smaller one.")

@@ -1,7 +1,8 @@
 """Answer the inference routes: check the key, read the body once, serve, and turn every refusal into OpenAI's shape.
 
-This is the hot path: no validation model, no database, no chain, one JSON parse. While the answer runs, a second task
-waits for the client's disconnect, because a server that only sends never learns of it.
+This is the hot path: no validation model, no database, no chain, one JSON parse. A `Visit` is one request, whatever
+server it came by: `front` brings it from the connection itself, `Inference.__call__` from any ASGI server, and both do
+the same three things: admit it by its headers, serve its body, close it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from marketplace.accounts import Account, BalanceTooLow, CapReached, RevokedKey, UnknownKey
 from marketplace.gateway.asgi import (
@@ -23,9 +25,10 @@ from marketplace.gateway.asgi import (
     answer_error,
     read_body,
 )
-from marketplace.gateway.desk import Desk, Run
+from marketplace.gateway.desk import Desk, Run, Sink
 from marketplace.gateway.errors import (
     ApiError,
+    coded_body,
     insufficient_quota,
     market_paused,
     shutting_down,
@@ -38,15 +41,16 @@ from marketplace.gateway.relay import serve
 from marketplace.gateway.tickets import new_job
 
 OPERATIONS = {CHAT: "chat", COMPLETIONS: "text_completion", EMBEDDINGS: "embeddings"}
+STATUS_CLIENT_LEFT = 499
 _NO_KEY = "No API key was given. Send it as 'Authorization: Bearer sk-bonded-…'; keys are made in the dashboard."
-_STATUS_CLIENT_LEFT = 499
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What the gateway takes at once: bytes of a body, requests in all and per key.
 
-    `stall_s`: how long a customer may not read; `body_s`: how long it may take to send its request.
+    `stall_s`: how long a customer may not read; `body_s`: how long it may take to send its request's body; `head_s`:
+    how long for its headers, and how long a connection may be idle.
     """
 
     body_most: int = 10 * 1024 * 1024
@@ -54,6 +58,16 @@ class Bounds:
     active_per_key: int = 128
     stall_s: float = 30.0
     body_s: float = 30.0
+    head_s: float = 30.0
+
+
+class CustomerSink(Sink, Protocol):
+    """The sink of a customer who waits for the answer, as far as what stands around serving looks at it."""
+
+    blocked: bool
+    broken: bool
+    status: int
+    writes: int
 
 
 def bearer(headers: dict[bytes, bytes]) -> str:
@@ -77,30 +91,28 @@ class Inference:
         self.active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request at one of `inquiry.PATHS`."""
-        desk = self.desk
-        began = desk.ticker()
-        path = scope["path"]
-        job = new_job()
-        name = job.hex()
-        about = [(b"x-request-id", b"req_" + name[:24].encode()), (b"x-bonded-job", b"0x" + name.encode())]
-        headers = dict(scope["headers"])
-        status = _STATUS_CLIENT_LEFT
+        """Answer one request at one of `inquiry.PATHS`, from any ASGI server.
+
+        While the answer runs, a second task waits for the client's disconnect, because one that only sends never
+        learns of it.
+        """
+        visit = Visit(self, scope["path"], dict(scope["headers"]))
+        status = STATUS_CLIENT_LEFT
         try:
-            self.check_open()
-            account = self.authenticate(headers)
-            self._enter(account.key_id)
+            visit.admit()
+            body = await self._body(receive, visit.headers)
+            watch = asyncio.get_running_loop().create_task(_watch(receive, visit))
             try:
-                status = await self._serve(path, headers, receive, send, account, job, about)
+                status = await visit.serve(body, AsgiSink(send, visit.about()))
             finally:
-                self._leave(account.key_id)
+                watch.cancel()
         except ApiError as error:
             status = error.status
-            await answer_error(send, error, about)
+            await answer_error(send, error, visit.about())
         except Disconnected:
             pass
-        desk.metrics.answered(path, status)
-        desk.metrics.took(OPERATIONS[path], desk.ticker() - began)
+        finally:
+            visit.close(status)
 
     def check_open(self) -> None:
         """Refuse new work while the gateway drains or the guardian pauses the market; raises ApiError 503."""
@@ -117,41 +129,21 @@ class Inference:
         except (UnknownKey, RevokedKey) as error:
             raise wrong_key(str(error)) from None
 
-    async def _serve(
-        self,
-        path: str,
-        headers: dict[bytes, bytes],
-        receive: Receive,
-        send: Send,
-        account: Account,
-        job: bytes,
-        about: Headers,
-    ) -> int:
-        desk = self.desk
-        inquiry = read_inquiry(path, await self._body(receive, headers))
-        inquiry.retrying = headers.get(b"x-stainless-retry-count", b"0") not in (b"0", b"")
-        sink = AsgiSink(send, about)
-        run = Run(account.customer, inquiry, job, sink)
-        task = asyncio.current_task()
-        assert task is not None
-        watch = asyncio.get_running_loop().create_task(_watch(receive, run))
-        self.stalled.watch(task, sink, run.leave)
-        try:
-            await serve(desk, run, account)
-        except (BalanceTooLow, CapReached) as error:
-            raise insufficient_quota(str(error)) from None
-        except asyncio.CancelledError:
-            if not run.left:
-                raise
-        finally:
-            watch.cancel()
-            self.stalled.forget(task)
-        if run.left:
-            desk.metrics.customer_left()
-            return _STATUS_CLIENT_LEFT
-        if sink.broken:
-            desk.metrics.stream_broken()
-        return sink.status
+    def enter(self, account: Account) -> None:
+        """Take a place; raises ApiError 429 when the gateway or the key has none left."""
+        if self.active >= self.bounds.active_most:
+            raise too_busy("The gateway serves as many requests as it can; ask again.", 1000)
+        if self._per_key[account.key_id] >= self.bounds.active_per_key:
+            raise too_busy(f"This key has {self.bounds.active_per_key} requests running, which is its limit.", 500)
+        self.active += 1
+        self._per_key[account.key_id] += 1
+
+    def leave(self, account: Account) -> None:
+        """Give the place back."""
+        self.active -= 1
+        self._per_key[account.key_id] -= 1
+        if not self._per_key[account.key_id]:
+            del self._per_key[account.key_id]
 
     async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
         try:
@@ -160,23 +152,87 @@ class Inference:
         except TimeoutError:
             raise too_slow(self.bounds.body_s) from None
 
-    def _enter(self, key_id: int) -> None:
-        if self.active >= self.bounds.active_most:
-            raise too_busy("The gateway serves as many requests as it can; ask again.", 1000)
-        if self._per_key[key_id] >= self.bounds.active_per_key:
-            raise too_busy(f"This key has {self.bounds.active_per_key} requests running, which is its limit.", 500)
-        self.active += 1
-        self._per_key[key_id] += 1
 
-    def _leave(self, key_id: int) -> None:
-        self.active -= 1
-        self._per_key[key_id] -= 1
-        if not self._per_key[key_id]:
-            del self._per_key[key_id]
+class Visit:
+    """One request: `admit` it by its headers, `serve` its body, `close` it in any case."""
+
+    __slots__ = ("_account", "_began", "_closed", "_inference", "_left", "_run", "headers", "job", "path")
+
+    def __init__(self, inference: Inference, path: str, headers: dict[bytes, bytes]) -> None:
+        self._inference = inference
+        self._began = inference.desk.ticker()
+        self._account: Account | None = None
+        self._run: Run | None = None
+        self._left = False
+        self._closed = False
+        self.path = path
+        self.headers = headers
+        self.job = new_job()
+
+    def about(self) -> Headers:
+        """Return the headers that name this request in every answer to it."""
+        name = self.job.hex().encode()
+        return [(b"x-request-id", b"req_" + name[:24]), (b"x-bonded-job", b"0x" + name)]
+
+    def admit(self) -> None:
+        """Check pause, key, places and coding before a byte of the body is read; raises ApiError."""
+        inference = self._inference
+        inference.check_open()
+        account = inference.authenticate(self.headers)
+        if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise coded_body()
+        inference.enter(account)
+        self._account = account
+
+    async def serve(self, body: bytes, sink: CustomerSink) -> int:
+        """Serve the request and return the status that was sent; raises ApiError if nothing was sent."""
+        account, desk, stalled = self._account, self._inference.desk, self._inference.stalled
+        assert account is not None
+        inquiry = read_inquiry(self.path, body)
+        inquiry.retrying = self.headers.get(b"x-stainless-retry-count", b"0") not in (b"0", b"")
+        self._run = run = Run(account.customer, inquiry, self.job, sink)
+        if self._left:
+            return STATUS_CLIENT_LEFT
+        task = asyncio.current_task()
+        assert task is not None
+        stalled.watch(task, sink, run.leave)
+        try:
+            await serve(desk, run, account)
+        except (BalanceTooLow, CapReached) as error:
+            raise insufficient_quota(str(error)) from None
+        except asyncio.CancelledError:
+            if not run.left:
+                raise
+        finally:
+            stalled.forget(task)
+        if run.left:
+            desk.metrics.customer_left()
+            return STATUS_CLIENT_LEFT
+        if sink.broken:
+            desk.metrics.stream_broken()
+        return sink.status
+
+    def leave(self) -> None:
+        """Note that the customer is gone; stops the work for it at once."""
+        self._left = True
+        if self._run is not None:
+            self._run.leave()
+
+    def close(self, status: int) -> None:
+        """Give the place back and count the answer, once."""
+        if self._closed:
+            return
+        self._closed = True
+        inference, metrics = self._inference, self._inference.desk.metrics
+        if self._account is not None:
+            inference.leave(self._account)
+            self._account = None
+        metrics.answered(self.path, status)
+        metrics.took(OPERATIONS[self.path], inference.desk.ticker() - self._began)
 
 
-async def _watch(receive: Receive, run: Run) -> None:
+async def _watch(receive: Receive, visit: Visit) -> None:
     """Wait until the client is gone, then stop the work for it."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    run.leave()
+    visit.leave()

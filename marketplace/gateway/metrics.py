@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from contracts.messages import Receipt, Status
 from marketplace.gateway.flow_metrics import FlowMetrics
+from marketplace.gateway.tallies import Tallies, Tally
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _ITL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -36,33 +37,33 @@ class Metrics:
         self._expired = Counter(
             "bonded_gateway_tickets_expired", "Tickets whose receipt never came.", registry=registry
         )
-        self._duration = Histogram(
+        self._duration = Tallies(
             "gen_ai_server_request_duration_seconds",
             "Time from the request's last byte to the answer's last byte.",
             ["gen_ai_operation_name"],
-            buckets=_SECONDS,
+            bounds=_SECONDS,
             registry=registry,
         )
         self._durations = {name: self._duration.labels(name) for name in ("chat", "text_completion", "embeddings")}
-        self._ttft = Histogram(
+        self._ttft = Tallies(
             "gen_ai_server_time_to_first_token_seconds",
             "Time to the first event of a streamed answer.",
             ["gen_ai_request_model"],
-            buckets=_SECONDS,
+            bounds=_SECONDS,
             registry=registry,
         )
-        self._itl = Histogram(
+        self._itl = Tallies(
             "gen_ai_server_time_per_output_token_seconds",
             "Mean gap between the later events of a streamed answer.",
             ["gen_ai_request_model"],
-            buckets=_ITL_SECONDS,
+            bounds=_ITL_SECONDS,
             registry=registry,
         )
-        self._usage = Histogram(
+        self._usage = Tallies(
             "gen_ai_client_token_usage",
             "Tokens per request, as billed.",
             ["gen_ai_request_model", "gen_ai_token_type"],
-            buckets=_TOKENS,
+            bounds=_TOKENS,
             registry=registry,
         )
         self.active = Gauge("bonded_gateway_active_requests", "Requests being served.", registry=registry)
@@ -73,7 +74,7 @@ class Metrics:
             "bonded_gateway_directory_age_seconds", "Age of the chain's last good reading.", registry=registry
         )
         self.flow = FlowMetrics(registry)
-        self._models: dict[str, tuple[Histogram, Histogram, Histogram, Histogram]] = {}
+        self._models: dict[str, tuple[Tally, Tally, Tally, Tally]] = {}
         self._paths: dict[tuple[str, int], Counter] = {}
 
     def answered(self, path: str, status: int) -> None:

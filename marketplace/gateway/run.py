@@ -172,7 +172,7 @@ class Gateway:
         )
         app = GatewayApp(self._desk, self._directory, self._inference, create_api(self.services), self._batches.routes)
         host, _, port = settings.listen.rpartition(":")
-        self._server = HttpServer(app, host.strip("[]") or "127.0.0.1", int(port))
+        self._server = HttpServer(app, host.strip("[]") or "127.0.0.1", int(port), self._inference)
 
     async def prepare(self) -> None:
         """Bring books and market up to date before the first request."""

@@ -7,12 +7,14 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import uvicorn
 
 from marketplace.gateway.asgi import AsgiApp
-
-_HEADER_BYTES_MOST = 64 * 1024
+from marketplace.gateway.front import Front
+from marketplace.gateway.inference import Inference
 
 
 class _Quiet(logging.Filter):
@@ -36,10 +38,13 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """An ASGI application on a socket; settings are pinned, because what the application relies on is in them.
 
+    With `inference` its routes are answered on the connection itself, else by the application like all others.
     `httptools` is named so that no slower parser takes its place silently. The date header is left out.
     """
 
-    def __init__(self, app: AsgiApp, host: str, port: int, backlog: int = 2048) -> None:
+    def __init__(
+        self, app: AsgiApp, host: str, port: int, inference: Inference | None = None, backlog: int = 2048
+    ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # asyncio turns Nagle's algorithm off only where the protocol is named; with it, head and body wait for an ACK
         self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -47,10 +52,11 @@ class HttpServer:
         self._socket.bind((host, port))
         self.port: int = self._socket.getsockname()[1]
         self._task: asyncio.Task[None] | None = None
+        protocol: Any = "httptools" if inference is None else partial(Front, inference)
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol,
                 ws="none",
                 lifespan="off",
                 access_log=False,

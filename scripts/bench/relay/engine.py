@@ -19,7 +19,7 @@ from contracts.deployment import Deployment
 from contracts.signing import Signer
 from marketplace.gateway.testing import MockProvider
 
-DEPLOYMENT = Deployment(31337, 0, {"EpochLedger": "0x" + "ab" * 20})
+DEPLOYMENT = Deployment(31337, 0, {"EpochLedger": "0x" + "ab" * 20, "JobEscrow": "0x" + "cd" * 20})
 GATEWAY = Signer(b"\x22" * 32)
 MODEL = "mock-model"
 

@@ -43,6 +43,7 @@ CUSTOMER = "0x" + "c0" * 20
 KEY = "sk-bonded-test"
 REVOKED = "sk-bonded-revoked"
 DEPOSIT_ATTO = 10**12
+BOTH_WAYS = {"test_bad_input", "test_leaving", "test_openai_client", "test_provider_faults"}
 _numbers = itertools.count(1)
 
 
@@ -130,7 +131,7 @@ class Town:
     `directory`, `app`, `books`, `chain`, `providers`, and clients for the gateway's port.
     """
 
-    def __init__(self, folder: Path, patience: Patience, bounds: Bounds) -> None:
+    def __init__(self, folder: Path, patience: Patience, bounds: Bounds, by_asgi: bool = False) -> None:
         timing = Timing(int(time.time()) - 1_000, 1, 600)
         self.books = Books(folder, timing)
         self.chain = FakeChain()
@@ -151,7 +152,7 @@ class Town:
         )
         self.inference = Inference(self.desk, bounds, self.directory.paused_until)
         self.app = GatewayApp(self.desk, self.directory, self.inference)
-        self.server = HttpServer(self.app, "127.0.0.1", 0)
+        self.server = HttpServer(self.app, "127.0.0.1", 0, None if by_asgi else self.inference)
         self._clients: list[openai.AsyncOpenAI] = []
 
     async def add(self, score_ppm: int = 900_000, **settings: Any) -> MockProvider:
@@ -255,8 +256,19 @@ def bounds() -> Bounds:
 
 
 @pytest.fixture
-async def town(tmp_path: Path, patience: Patience, bounds: Bounds) -> AsyncIterator[Town]:
-    town = Town(tmp_path, patience, bounds)
+def by_asgi() -> bool:
+    return False
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is about customers' connections on both ways in: the connection itself, and plain ASGI."""
+    if "town" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in BOTH_WAYS:
+        metafunc.parametrize("by_asgi", [False, True], ids=["connection", "asgi"])
+
+
+@pytest.fixture
+async def town(tmp_path: Path, patience: Patience, bounds: Bounds, by_asgi: bool) -> AsyncIterator[Town]:
+    town = Town(tmp_path, patience, bounds, by_asgi)
     await town.start()
     try:
         yield town

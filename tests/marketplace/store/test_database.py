@@ -96,7 +96,7 @@ async def test_a_server_that_is_killed_under_the_gateway_costs_nobody_anything(f
         await asyncio.sleep(0.02)
     assert not draining.done(), "the drainer waits for the server and starts it again"
     for _ in range(600):
-        if not any(path.stat().st_size for path in (folder / "journal").glob("journal-*.jsonl")):
+        if not any(path.stat().st_size for path in (folder / "journal").glob("journal-*.tsv")):
             break
         await asyncio.sleep(0.1)
     draining.cancel()

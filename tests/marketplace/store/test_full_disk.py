@@ -29,7 +29,7 @@ def test_a_line_that_did_not_fit_leaves_no_part_and_the_next_is_whole(tmp_path: 
     journal = Journal(tmp_path)
     first, second = (Line(Kind.HOLD, bytes((number,)) * 32, "0x" + "aa" * 20, 5) for number in (1, 2))
     journal.append(first)
-    (path,) = tmp_path.glob("journal-*.jsonl")
+    (path,) = tmp_path.glob("journal-*.tsv")
     length = path.stat().st_size
     with room_for(length + 20), pytest.raises(JournalFull, match="make room"):
         journal.append(second)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -19,7 +18,6 @@ from marketplace.db import Database
 from marketplace.journal import Journal, JournalDamaged, JournalLocked, Kind, Line
 from marketplace.ledger import customer_books, trial_balance
 from marketplace.models import attempts, holds, transfers
-from rewards.attempt_lines import write_line
 from tests.marketplace.store.town import NETWORK, PROVIDER, UNIT, Till, fund, new_customer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -115,7 +113,7 @@ async def test_a_journal_cut_at_any_byte_is_applied_to_its_last_whole_line(datab
         customer, folder = new_customer(), tmp_path / str(number)
         await fund(database, customer, 1)
         folder.mkdir()
-        (folder / "journal-0000000001.jsonl").write_bytes(_five_lines(customer, number)[:cut])
+        (folder / "journal-0000000001.tsv").write_bytes(_five_lines(customer, number)[:cut])
         till = await Till(database, folder).open()
         whole = sum(end <= cut for end in ends)
         async with database.begin() as connection:
@@ -135,10 +133,10 @@ def _five_lines(customer: str, number: int) -> bytes:
     free = NETWORK.attempt(PROVIDER, customer, 0, job=failed, status=Status.TIMEOUT, signed=False)
     lines = [
         Line(Kind.HOLD, served, customer, 100),
-        Line(Kind.POST, served, customer, 60, write_line(paid)),
+        Line(Kind.POST, served, customer, 60, paid),
         Line(Kind.HOLD, voided, customer, 50),
         Line(Kind.VOID, voided, customer),
-        Line(Kind.RECORD, failed, attempt=write_line(free)),
+        Line(Kind.RECORD, failed, customer, 0, free),
     ]
     return b"".join(line.encode() for line in lines)
 
@@ -147,10 +145,10 @@ async def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_dropped(data
     folder = tmp_path / "journal"
     folder.mkdir()
     line = Line(Kind.HOLD, b"\1" * 32, new_customer(), 5).encode()
-    (folder / "journal-0000000001.jsonl").write_bytes(line + b'{"k":"hold"\n' + line)
-    with pytest.raises(JournalDamaged, match=r"journal-0000000001\.jsonl, line 2"):
+    (folder / "journal-0000000001.tsv").write_bytes(line + b"hold\tnothing\n" + line)
+    with pytest.raises(JournalDamaged, match=r"journal-0000000001\.tsv, line 2"):
         await Till(database, folder).open()
-    assert (folder / "journal-0000000001.jsonl").exists()
+    assert (folder / "journal-0000000001.tsv").exists()
 
 
 def test_two_processes_cannot_write_one_journal(tmp_path: Path) -> None:
@@ -162,7 +160,20 @@ def test_two_processes_cannot_write_one_journal(tmp_path: Path) -> None:
 
 
 def test_a_line_reads_back_as_it_was_written() -> None:
-    line = Line(Kind.POST, b"\2" * 32, "0x" + "aa" * 20, 10**38, "{}\n")
-    assert Line.decode(line.encode()) == line
-    assert line.encode().count(b"\n") == 1
-    assert json.loads(line.encode())["atto"] == str(10**38)
+    customer = new_customer()
+    attempt = NETWORK.attempt(PROVIDER, customer, 7, job=b"\2" * 32, charge_atto=10**37)
+    for line in (
+        Line(Kind.POST, b"\2" * 32, customer, 10**37, attempt),
+        Line(Kind.RECORD, b"\2" * 32, customer, 0, attempt),
+        Line(Kind.HOLD, b"\2" * 32, customer, 10**38),
+        Line(Kind.VOID, b"\2" * 32, customer),
+    ):
+        assert Line.decode(line.encode()) == line
+        assert line.encode().count(b"\n") == 1
+
+
+def test_a_line_whose_values_are_not_those_of_its_attempt_is_damaged() -> None:
+    attempt = NETWORK.attempt(PROVIDER, new_customer(), 7, job=b"\2" * 32, charge_atto=5)
+    raw = Line(Kind.RECORD, b"\2" * 32, attempt.countersignature.customer, 0, attempt).encode()
+    with pytest.raises(ValueError, match="not those of its line"):
+        Line.decode(raw.replace(b"\t7\t", b"\t8\t", 1))
