@@ -221,13 +221,16 @@ class Accounts:
         a unit is allowed for.
         """
         epoch = self._epoch()
-        last = self._timing.epoch_of_slot(self._timing.slot_at(until))
-        epochs = [epoch, *(cap.from_epoch for cap in purse.caps if epoch < cap.from_epoch <= last)]
-        left = []
-        for one in epochs:
-            cap = cap_for(purse.caps, one) * self._unit
-            left.append(cap - purse.by_epoch.get(one, 0) - (self._unit - 1 if cap else 0))
-        return min(left) - purse.held
+        left = self._cap_of(purse, epoch)
+        if purse.caps and purse.caps[-1].from_epoch > epoch:
+            last = self._timing.epoch_of_slot(self._timing.slot_at(until))
+            later = (cap.from_epoch for cap in purse.caps if epoch < cap.from_epoch <= last)
+            left = min([left, *(self._cap_of(purse, one) for one in later)])
+        return left - purse.held
+
+    def _cap_of(self, purse: _Purse, epoch: int) -> int:
+        cap = cap_for(purse.caps, epoch) * self._unit
+        return cap - purse.by_epoch.get(epoch, 0) - (self._unit - 1 if cap else 0)
 
     def _epoch(self) -> int:
         return self._timing.epoch_of_slot(self._slot())

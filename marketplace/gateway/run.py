@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -59,6 +60,7 @@ from scheduler.state import MarketState
 _SWEEP_EVERY_S = 1.0
 _CHAIN_WAIT_S = 60.0
 _DEVNET_ACCOUNTS = 20
+_COLLECT_EVERY = 10_000
 
 log = structlog.get_logger("gateway")
 
@@ -195,6 +197,7 @@ class Gateway:
             task = asyncio.create_task(work)
             self._tasks.add(task)
             task.add_done_callback(ended)
+        _spare_collections()
         await self._server.start()
         log.info("listening", port=self._server.port, gateway=self._witness.signer.address)
         await stop.wait()
@@ -254,6 +257,17 @@ class Gateway:
         return self._witness.countersign(
             attempt.receipt, attempt.provider_signature, seen.customer, self._slot(), seen.ttft_ms, seen.itl_us
         )
+
+
+def _spare_collections() -> None:
+    """Leave what the process begins with out of every later collection of garbage.
+
+    Modules, routes, keys and balances stay for as long as the process does; walking them again and again for the few
+    cycles that requests leave took a fifth of the CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY)
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
