@@ -33,6 +33,10 @@ class System:
         """Return the CPU seconds so far: of its processes with their children, and aside."""
         return sum(map(tree_cpu_s, self.pids)), sum(map(tree_cpu_s, self.aside))
 
+    def memory_mb(self) -> float:
+        """Return what its processes with their children keep in memory, in megabytes; its database is not counted."""
+        return sum(map(tree_memory_mb, self.pids))
+
     def rest(self, most_s: float = 30.0) -> None:
         """Wait until it has done what it put off, so that this is counted for it and does not hit the next.
 
@@ -116,6 +120,18 @@ def tree_cpu_s(pid: int) -> float:
             continue
         total += sum(map(int, stat[11:15])) / TICKS
     return total
+
+
+def tree_memory_mb(pid: int) -> float:
+    """Return the resident memory of a process and its descendants, in megabytes."""
+    total = 0
+    for one in [pid, *_descendants(pid)]:
+        try:
+            lines = Path(f"/proc/{one}/status").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+    return total / 1024
 
 
 def _descendants(pid: int) -> list[int]:
