@@ -85,6 +85,8 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._limits = DEFAULT_LIMITS
         self._paused = False
+        self._take: Callable[[bytes], bool] | None = None
+        self._refused: Exception | None = None
         self.served = 0
         self.idle_since = 0.0
         self._begin()
@@ -146,13 +148,27 @@ class Connection(asyncio.Protocol):
             if self._paused:
                 self._resume()
             await self._wait()
-        chunks = self._chunks
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self._chunks = []
-        self._buffered = 0
+        return self._gather()
+
+    async def pump(self, take: Callable[[bytes], bool]) -> None:
+        """Hand body bytes over in the moment they come, without waking the caller for each piece.
+
+        Returns when `take` returned False, or at the body's end or a failure, which `read` then tells. Raises what
+        `take` raised.
+        """
+        self._take = take
+        if self._chunks:
+            self._hand_over(take)
         if self._paused:
             self._resume()
-        return data
+        try:
+            while self._take is not None and self._failure is None and not self._complete:
+                await self._wait()
+        finally:
+            self._take = None
+            refused, self._refused = self._refused, None
+        if refused is not None:
+            raise refused
 
     async def read_all(self, most: int) -> bytes:
         """Return the whole body; raises UpstreamFailed, also for a body of more than `most` bytes."""
@@ -215,6 +231,8 @@ class Connection(asyncio.Protocol):
             self._violation = self._violation or "an upgrade was not asked for"
         except httptools.HttpParserError as error:
             self._violation = self._violation or str(error)
+        if self._take is not None and self._chunks:
+            self._hand_over(self._take)
         if self._violation:
             if self._complete:  # the response itself is whole; what follows it condemns the connection alone
                 self._reusable = False
@@ -226,7 +244,8 @@ class Connection(asyncio.Protocol):
         elif self._buffered > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        if self._take is None or self._complete:
+            self._wake()
 
     def eof_received(self) -> bool:
         """Close: a response whose length is the connection's end is never accepted."""
@@ -315,6 +334,23 @@ class Connection(asyncio.Protocol):
         self._stop_timer()
 
     # inside
+
+    def _gather(self) -> bytes:
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._chunks = []
+        self._buffered = 0
+        if self._paused:
+            self._resume()
+        return data
+
+    def _hand_over(self, take: Callable[[bytes], bool]) -> None:
+        try:
+            if not take(self._gather()):
+                self._take = None
+        except Exception as error:
+            self._refused = error
+            self._take = None
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()

@@ -24,7 +24,11 @@ from marketplace.gateway.upstream import Upstream
 
 
 class Sink(Protocol):
-    """The customer's side of one answer."""
+    """The customer's side of one answer.
+
+    One that can send without waiting also has `put(data) -> bool`, for the pieces behind the first: it says whether the
+    next may come that way too, or should wait in `write`.
+    """
 
     async def start(self, content_type: bytes, length: int | None = None) -> None:
         """Send status 200 and the headers."""

@@ -194,6 +194,13 @@ class Exchange:
         if not self.disconnected:
             self._front.transport.write(self._framed(data))
 
+    def put(self, data: bytes) -> bool:
+        """Send a piece of the body at once; False when the customer is slow and the next one should wait."""
+        self.writes += 1
+        if not self.disconnected:
+            self._front.transport.write(self._framed(data))
+        return not self._front.flow.write_paused
+
     async def end(self, data: bytes) -> None:
         """Send the last piece of the body and end the answer."""
         self.writes += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from contracts.messages import Receipt, Status, Ticket
 from marketplace.gateway.acceptance import (
@@ -145,6 +146,16 @@ class Trial:
         events_most = self._ticket.max_output_tokens * desk.patience.events_per_token + desk.patience.events_spare
         self._filter = events = SseFilter(run.salt, events_most)
         first = last = 0.0
+        put: Any = getattr(run.sink, "put", None)
+
+        def pass_on(data: bytes) -> bool:
+            nonlocal last
+            out = events.feed(data)
+            if out:
+                last = desk.ticker()
+                return put(out) and not events.done
+            return not events.done
+
         try:
             while not events.done:
                 data = await connection.read()
@@ -160,6 +171,8 @@ class Trial:
                         run.started = True
                         await run.sink.start(STREAM_TYPE)
                     await run.sink.write(out)
+                    if put is not None and not events.done:
+                        await connection.pump(pass_on)
         finally:
             self._output_tokens = events.events
             if events.events > 1:
