@@ -26,6 +26,8 @@ from rewards.types import Attempt
 log = structlog.get_logger("journal")
 
 Recountersign = Callable[[Attempt], Attempt]
+_NOTHING: tuple[Path | None, bytes] = (None, b"")
+_LOCKS = text("SELECT pg_advisory_xact_lock(:enter), pg_advisory_xact_lock_shared(:gather)")
 
 
 class Drainer:
@@ -66,15 +68,21 @@ class Drainer:
         self._journal.turn()
         await asyncio.to_thread(self._journal.settle)
         count = 0
-        for path, raw in self._journal.waiting():
-            if raw:
-                async with self._database.begin() as connection:
+        waiting = self._journal.waiting()
+        path, raw = next(waiting, _NOTHING)
+        while True:
+            following = next(waiting, _NOTHING)
+            async with self._database.begin() as connection:
+                if raw:
                     await self._apply(connection, raw, path)
-            self._journal.drop(path)
+                if following is _NOTHING:
+                    await self._mark(connection, slot)
+            if path is not None:
+                self._journal.drop(path)
             count += raw.count(b"\n")
-        async with self._database.begin() as connection:
-            await self._mark(connection, slot)
-        return count
+            if following is _NOTHING:
+                return count
+            path, raw = following
 
     async def recover(self) -> int:
         """After a start: drain what was left, then void the holds nobody can resolve any more; returns how many."""
@@ -94,8 +102,7 @@ class Drainer:
         await self._apply(connection, b"".join(line.encode() for line in lines))
 
     async def _apply(self, connection: AsyncConnection, raw: bytes, path: Path | None = None) -> None:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ENTER_LOCK})
-        await connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": GATHER_LOCK})
+        await connection.execute(_LOCKS, {"enter": ENTER_LOCK, "gather": GATHER_LOCK})
         try:
             await copy_lines(connection, raw)
         except DataError:
