@@ -18,15 +18,14 @@ from scheduler.cost import GATE, LANE, PACKED, Row
 from scheduler.decision import Decision
 from scheduler.eligibility import Eligibility
 from scheduler.errors import AlreadyReleased, LaneBarred, NotACandidate, StakeCeilingExceeded, UnknownOffer
+from scheduler.flow.limit import jobs_waiting
 from scheduler.flow.places import Places
-from scheduler.lane import JOB_STEP, LEAST_BASE_MS, Lane
+from scheduler.lane import JOB_STEP, Lane
 from scheduler.policy import Policy
 from scheduler.traffic import Traffic
 from scheduler.types import PPM, Offer, Outcome, Reservation, Status
 
 LEAST_TOKENS_FOR_ITL = 4
-TRUSTED_AFTER = 20
-"""First bytes before which a model's prediction says too little to learn a limit from."""
 ROOM_MARGIN = 1.0 - 1e-12
 """Rows compare floats; the margin keeps a rounded comparison from admitting what the exact one in `reserve` refuses."""
 
@@ -39,10 +38,11 @@ STATIC_FIELDS = ("context_length", "features", "region", "price_in_atto", "price
 class _Live:
     """What `release` must give back for one reservation."""
 
-    __slots__ = ("context_tokens", "kv_at_start", "running_at_start", "started")
+    __slots__ = ("context_tokens", "kv_at_start", "running_at_start", "started", "ttft_ms")
 
     def __init__(self) -> None:
         self.started = False
+        self.ttft_ms = 0.0
         self.running_at_start = 0
         self.kv_at_start = 0.0
         self.context_tokens = 0.0
@@ -235,8 +235,7 @@ class MarketState:
         lane.queued_tokens -= reservation.fresh_tokens
         lane.kv_tokens += live.context_tokens
         live.running_at_start, live.kv_at_start = lane.running, lane.kv_tokens
-        if lane.latency.ttft.calibration.count >= TRUSTED_AFTER:
-            lane.limit.first_byte(ttft_ms / max(LEAST_BASE_MS, reservation.ttft_ms), lane.running)
+        live.ttft_ms = ttft_ms
         if not reservation.slot_wait_ms and now_ms >= lane.last_ttft_ms + self.policy.learn_gap_ms:
             lane.last_ttft_ms = now_ms
             lane.latency.learn_ttft(reservation.backlog_tokens, ttft_ms)
@@ -268,7 +267,10 @@ class MarketState:
             step = max(JOB_STEP, 1.0 / (1.0 + lane.observations))  # what the prior says is worth one job
             lane.job_ms += step * (now_ms - reservation.reserved_ms - reservation.slot_wait_ms - lane.job_ms)
             lane.job_ms = max(1.0, lane.job_ms)
-            lane.limit.served(running, now_ms)
+            alone_ms = lane.latency.ttft_ms(reservation.fresh_tokens)
+            whole_ms = now_ms - reservation.reserved_ms
+            waiting = jobs_waiting(running, live.ttft_ms, alone_ms, whole_ms) if live.started else None
+            lane.limit.served(running, waiting, now_ms)
             self._learn_itl(lane, live, outcome, (running, kv_tokens), now_ms)
             self._pin(reservation, outcome, now_ms)
         elif status in (Status.PROVIDER_ERROR, Status.TIMEOUT) or (
