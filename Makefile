@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types contracts invariants bench clean
+.PHONY: help setup run test lint types contracts invariants mutate bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,9 @@ contracts: ## Compile, examine, fuzz and test the contracts
 
 invariants: ## Fuzz the invariants for hours: ten million calls
 	@FOUNDRY_PROFILE=long ./scripts/forge test
+
+mutate: ## Put small faults into the contracts, one at a time, and name those that no test notices: hours
+	@./scripts/mutate
 
 bench: ## Measure decisions, settlement and the gateway beside its peers
 	@for bench in scripts/bench/*; do if [ -f $$bench ] && [ -x $$bench ]; then .venv/bin/python $$bench || exit 1; fi; done

@@ -1,0 +1,1 @@
+"""Mutation testing of the contracts: many small faults compiled in at once, each behind a switch."""
