@@ -7,6 +7,7 @@ start, a devnet that is gone) is an error and kills nothing.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import tempfile
@@ -65,7 +66,7 @@ def by_brownie(mutants: Iterable[Mutant], folders: list[str], told: Callable[[in
 
     `told(number, test)` is called for each as it is known, with None for a survivor.
     """
-    plan = HOME / "brownie.json"
+    plan = HOME / f"plan-{os.getpid()}.json"
     plan.write_text(json.dumps([{"number": m.number, "deploys": m.deploys, "function": m.function} for m in mutants]))
     added = {
         "PYTHONPATH": str(AT),

@@ -10,8 +10,8 @@ import json
 import os
 import re
 import signal
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def pytest_runtestloop(session: Any) -> bool:
         suppress_health_check=list(HealthCheck), max_examples=10,
     )  # fmt: skip
     settings.load_profile("mutation")
-    devnet = Devnet()
+    devnet, say = Devnet(), teller(session)
     items = list(session.items)
     took: dict[str, float] = {}
     for item in items:
@@ -91,10 +91,15 @@ def is_about(item: Any, function: str) -> bool:
     return words in item.path.stem
 
 
-def say(line: str) -> None:
-    """Tell the process that started this one."""
-    sys.__stdout__.write(f"\n{line}\n")
-    sys.__stdout__.flush()
+def teller(session: Any) -> Callable[[str], None]:
+    """Return what tells a line to the process that started this one; pytest would keep it until its end."""
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{line}", flush=True)
+
+    return say
 
 
 class Devnet:
