@@ -1,7 +1,7 @@
 """A pytest plugin for brownie's environment: run the collected tests once for each mutant, until one fails.
 
-The tests run once without a mutant first: all must pass. Each mutant is switched on by the devnet's coinbase, in a
-market that was deployed without it; one of a constructor that no test kills there gets a deployment of its own.
+A test kills a mutant if it fails under it and passes without it. Each mutant is switched on by the devnet's coinbase,
+in a market that was deployed without it; one of a constructor that no test kills there gets a deployment of its own.
 """
 
 from __future__ import annotations
@@ -33,53 +33,90 @@ def pytest_runtestloop(session: Any) -> bool:
         suppress_health_check=list(HealthCheck), max_examples=10,
     )  # fmt: skip
     settings.load_profile("mutation")
-    devnet, say = Devnet(), teller(session)
-    items = list(session.items)
-    took: dict[str, float] = {}
-    for item in items:
-        began = time.perf_counter()
-        failure = failure_of(item, items[0])
-        took[item.nodeid] = time.perf_counter() - began
-        if failure:
-            say(f"NOT-GREEN {item.nodeid} {failure}")
-            return True
-    say(f"GREEN {len(items)} tests in {sum(took.values()):.0f} s")
+    suite, say = Suite(session), teller(session)
     for mutant in plan:
-        devnet.switch(mutant["number"])
-        near = sorted(items, key=lambda item: (not is_about(item, mutant["function"]), took[item.nodeid]))
-        killer = first_failing(near)
+        killer = suite.killer(mutant["number"], mutant["function"])
         if killer is None and mutant["deploys"]:
-            session._setupstate.teardown_exact(None)
-            killer = first_failing(near)
-            session._setupstate.teardown_exact(None)
-        devnet.check()
+            killer = suite.killer_of_deployment(mutant["number"], mutant["function"])
         say(f"MUTANT {mutant['number']} {killer or '-'}")
+    for test in suite.aside:
+        say(f"ASIDE {test}")
     say("MUTANTS-ENDED")
     return True
 
 
-def first_failing(items: list[Any]) -> str | None:
-    """Run tests until one fails and return its name, or None."""
-    limit = int(os.environ["BONDED_SECONDS_PER_MUTANT"])
-    signal.signal(signal.SIGALRM, _too_long)
-    for item in items:
-        signal.alarm(limit)
+class Suite:
+    """The collected tests. `aside` are those that fail without a mutant too, of the size of code for instance."""
+
+    def __init__(self, session: Any) -> None:
+        self.session, self.items, self.devnet = session, list(session.items), Devnet()
+        self.took: dict[str, float] = {}
+        self.green: set[str] = set()
+        self.aside: set[str] = set()
+        self._deploy()
+
+    def _deploy(self) -> None:
+        """Deploy without a mutant, by running some test that passes then."""
+        self.session._setupstate.teardown_exact(None)
+        self.devnet.switch(0)
+        if all(self._fails(item) for item in self.items[:10]):
+            raise RuntimeError("the suite fails without a mutant: mend it first")
+
+    def killer(self, number: int, function: str) -> str | None:
+        """Run tests under a mutant until one fails that passes without it, and return its name; else None."""
+        self.devnet.switch(number)
+        for item in sorted(self.items, key=lambda item: (not is_about(item, function), self.took.get(item.nodeid, 0))):
+            if item.nodeid not in self.aside and self._fails(item) and self._is_green(item):
+                return str(item.nodeid)
+            self.devnet.switch(number)
+        return None
+
+    def killer_of_deployment(self, number: int, function: str) -> str | None:
+        """As `killer`, with a deployment that is made under the mutant; only the first test that fails is asked."""
+        self.session._setupstate.teardown_exact(None)
+        self.devnet.switch(number)
+        near = sorted(self.items, key=lambda item: not is_about(item, function))
+        suspect = next((item for item in near if item.nodeid not in self.aside and self._fails(item)), None)
+        self._deploy()
+        return str(suspect.nodeid) if suspect is not None and self._is_green(suspect) else None
+
+    def _fails(self, item: Any) -> bool:
+        began = time.perf_counter()
+        signal.signal(signal.SIGALRM, _too_long)
+        signal.alarm(int(os.environ["BONDED_SECONDS_PER_MUTANT"]))
         try:
-            failure = failure_of(item, items[0])
+            failed = failure_of(item) is not None
         finally:
             signal.alarm(0)
-        if failure:
-            return str(item.nodeid)
-    return None
+        self.devnet.check()
+        self.took.setdefault(item.nodeid, time.perf_counter() - began)
+        return failed
+
+    def _is_green(self, item: Any) -> bool:
+        if item.nodeid not in self.green:
+            self.devnet.switch(0)
+            (self.aside if self._fails(item) else self.green).add(item.nodeid)
+        return item.nodeid in self.green
 
 
 def _too_long(*_: Any) -> None:
     raise TimeoutError("a test did not end under a mutant")
 
 
-def failure_of(item: Any, following: Any) -> str | None:
+class Anything:
+    """Whichever test comes next: what belongs to the whole session stays, everything else is torn down."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+
+    def listchain(self) -> list[Any]:
+        """Return the collectors that the next test needs for certain."""
+        return [self.session]
+
+
+def failure_of(item: Any) -> str | None:
     """Run a test quietly; returns what failed in set-up, call or tear-down, or None."""
-    for report in runtestprotocol(item, log=False, nextitem=following):
+    for report in runtestprotocol(item, log=False, nextitem=Anything(item.session)):
         if report.failed:
             return str(report.longrepr)
     return None

@@ -56,7 +56,7 @@ def sync(*below: str) -> None:
     ).stdout.decode()
     for name in filter(None, listed.split("\0")):
         source, target = ROOT / name, AT / name
-        if source.exists():
+        if source.exists() and not source.is_dir():  # a clone may borrow its environments by links
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
 
