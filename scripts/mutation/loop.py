@@ -34,8 +34,15 @@ def pytest_runtestloop(session: Any) -> bool:
     )  # fmt: skip
     settings.load_profile("mutation")
     suite, say = Suite(session), teller(session)
-    for mutant in plan:
-        killer = suite.killer(mutant["number"], mutant["function"])
+    lives = []
+    for mutant in plan:  # most die by the few tests that are about their function
+        killer = suite.killer(mutant["number"], lambda item, name=mutant["function"]: is_about(item, name))
+        if killer is None:
+            lives.append(mutant)
+        else:
+            say(f"MUTANT {mutant['number']} {killer}")
+    for mutant in lives:
+        killer = suite.killer(mutant["number"], lambda item, name=mutant["function"]: not is_about(item, name))
         if killer is None and mutant["deploys"]:
             killer = suite.killer_of_deployment(mutant["number"], mutant["function"])
         say(f"MUTANT {mutant['number']} {killer or '-'}")
@@ -62,10 +69,10 @@ class Suite:
         if all(self._fails(item) for item in self.items[:10]):
             raise RuntimeError("the suite fails without a mutant: mend it first")
 
-    def killer(self, number: int, function: str) -> str | None:
-        """Run tests under a mutant until one fails that passes without it, and return its name; else None."""
+    def killer(self, number: int, chosen: Callable[[Any], bool]) -> str | None:
+        """Run chosen tests under a mutant until one fails that passes without it, and return its name; else None."""
         self.devnet.switch(number)
-        for item in sorted(self.items, key=lambda item: (not is_about(item, function), self.took.get(item.nodeid, 0))):
+        for item in sorted(filter(chosen, self.items), key=lambda item: self.took.get(item.nodeid, 0)):
             if item.nodeid not in self.aside and self._fails(item) and self._is_green(item):
                 return str(item.nodeid)
             self.devnet.switch(number)
