@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {IBondedOperators} from "./interfaces/IBondedOperators.sol";
@@ -10,15 +9,16 @@ import {IEpochClock} from "./interfaces/IEpochClock.sol";
 import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
 import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
 import {ISlashingCourt} from "./interfaces/ISlashingCourt.sol";
-import {Bounds} from "./libraries/Bounds.sol";
+import {ReportWords} from "./ReportWords.sol";
+import {Levels} from "./libraries/Levels.sol";
 import {Messages} from "./libraries/Messages.sol";
 import {PpmMath} from "./libraries/PpmMath.sol";
 import {ProbeDays} from "./libraries/ProbeDays.sol";
 
 /// @title ChallengeCourt
-/// @notice Documentation stands in `IChallengeCourt`.
+/// @notice The half that judges. Documentation stands in `IChallengeCourt`.
 /// @dev Keeps no state and holds no tokens: every call is a proof against what other contracts keep.
-contract ChallengeCourt is IChallengeCourt {
+contract ChallengeCourt is ReportWords {
     uint8 internal constant SIGNATURES = 1;
     uint8 internal constant COMPUTATION = 2;
     uint8 internal constant DUTY = 3;
@@ -27,22 +27,10 @@ contract ChallengeCourt is IChallengeCourt {
     uint8 internal constant LEAF = 6;
     uint8 internal constant SERVED = 7;
     uint8 internal constant SERVED_STATUS = 0;
-    uint8 internal constant LEAST_SLASHED_LEVEL = 2;
-    uint8 internal constant MOST_AVAILABILITY_LEVEL = 4;
-    uint8 internal constant MOST_MEASURED_LEVEL = 6;
     uint8 internal constant MOST_LEVEL = 8;
     uint8 internal constant MOST_STANDING = 2;
     uint256 internal constant SIGNER_PPM = 100_000;
     uint256 internal constant VOID_PPM = 300_000;
-
-    address public immutable clock;
-    address public immutable epochLedger;
-    address public immutable staking;
-    address public immutable slashingCourt;
-    address public immutable verifiers;
-    address public immutable gateways;
-    uint256 internal immutable _slots;
-    uint256 internal immutable _quorum;
 
     constructor(
         address epochLedger_,
@@ -50,24 +38,7 @@ contract ChallengeCourt is IChallengeCourt {
         address slashingCourt_,
         address verifiers_,
         address gateways_
-    ) {
-        epochLedger = Bounds.known("epochLedger", epochLedger_);
-        staking = Bounds.known("staking", staking_);
-        slashingCourt = Bounds.known("slashingCourt", slashingCourt_);
-        verifiers = Bounds.known("verifiers", verifiers_);
-        gateways = Bounds.known("gateways", gateways_);
-        clock = IEpochLedger(epochLedger_).clock();
-        Bounds.linked("epochLedger.challengeCourt", IEpochLedger(epochLedger_).challengeCourt(), address(this));
-        Bounds.linked("epochLedger.verifiers", IEpochLedger(epochLedger_).verifiers(), verifiers_);
-        Bounds.linked("staking.epochLedger", IProviderStaking(staking_).epochLedger(), epochLedger_);
-        Bounds.linked("slashingCourt.challengeCourt", ISlashingCourt(slashingCourt_).challengeCourt(), address(this));
-        Bounds.linked("slashingCourt.epochLedger", ISlashingCourt(slashingCourt_).epochLedger(), epochLedger_);
-        Bounds.linked("slashingCourt.staking", ISlashingCourt(slashingCourt_).staking(), staking_);
-        Bounds.linked("slashingCourt.verifiers", ISlashingCourt(slashingCourt_).verifiers(), verifiers_);
-        Bounds.linked("gateways.clock", IBondedOperators(gateways_).clock(), clock);
-        _slots = IEpochClock(clock).slotsPerEpoch();
-        _quorum = IBondedOperators(verifiers_).quorum();
-    }
+    ) ReportWords(epochLedger_, staking_, slashingCourt_, verifiers_, gateways_) {}
 
     // ------------------------------------------------------------------------------------- what verifiers signed
 
@@ -101,16 +72,6 @@ contract ChallengeCourt is IChallengeCourt {
         return false;
     }
 
-    function _signed(bytes32 separator, uint64 epoch, address provider, Day calldata day)
-        private
-        pure
-        returns (bool)
-    {
-        bytes32 structHash = Messages.probeDay(provider, epoch, day.up, day.histogram);
-        address signer = Messages.signer(separator, structHash, day.signature);
-        return signer != address(0) && signer == day.verifier;
-    }
-
     /// @inheritdoc IChallengeCourt
     function challengeEquivocation(
         Target calldata target,
@@ -124,6 +85,12 @@ contract ChallengeCourt is IChallengeCourt {
         if (index >= measured.days_.length) revert DayNotFound(index, measured.days_.length);
         Day calldata day = measured.days_[index];
         if (!_contradicts(target.epoch, measured.provider, day, other, signature)) revert NoFault(EQUIVOCATION);
+        uint256[6] memory nowhere;
+        (uint256 uptimePpm, bool stands) = _again(target, measured, nowhere, index);
+        // a report that waits moves more than a slash by the uptime
+        if (record.activated ? stands : uptimePpm == target.leaf.uptimePpm) {
+            revert LevelStands(target.leaf.slashLevel, uptimePpm);
+        }
         address[] memory wrong = new address[](1);
         wrong[0] = day.verifier;
         _sustain(EQUIVOCATION, target, record.activated, wrong, PpmMath.WHOLE_PPM);
@@ -153,9 +120,12 @@ contract ChallengeCourt is IChallengeCourt {
         IEpochLedger.Record memory record = _checkMeasured(target, measured, proof);
         (uint256 uptimePpm, uint256 bucket, bool measured_) = compute(measured);
         IEpochLedger.Leaf calldata leaf = target.leaf;
-        if (leaf.uptimePpm == uptimePpm && leaf.ttftP95Bucket == bucket && leaf.measured == measured_) {
-            revert NoFault(COMPUTATION);
+        bool same = leaf.uptimePpm == uptimePpm && leaf.ttftP95Bucket == bucket && leaf.measured == measured_;
+        if (same && leaf.slashLevel > Levels.MOST_AVAILABILITY) {
+            uint256[6] memory nowhere;
+            (, same) = _again(target, measured, nowhere, measured.days_.length);
         }
+        if (same) revert NoFault(COMPUTATION);
         _sustain(COMPUTATION, target, record.activated, target.signers, SIGNER_PPM);
     }
 
@@ -220,47 +190,61 @@ contract ChallengeCourt is IChallengeCourt {
         Target calldata target,
         Measured calldata measured,
         bytes32[] calldata proof,
-        ISlashingCourt.Receipt calldata receipt,
-        bytes calldata signature,
-        Countersignature calldata counter,
-        bytes calldata countersignature
+        Served[] calldata shown
     ) external {
         if (!_checkMeasured(target, measured, proof).activated) revert NothingToUndo(target.epoch, measured.provider);
-        // a wrong result or wrong hardware is not excused by having served somebody
-        if (target.leaf.slashLevel > MOST_MEASURED_LEVEL) revert NoFault(SERVED);
-        if (!_downIn(target.epoch, measured, counter.slot)) revert NoFault(SERVED);
-        if (!_served(measured.provider, receipt, signature, counter.receipt)) revert NoFault(SERVED);
-        if (!_accepted(counter, countersignature)) revert NoFault(SERVED);
+        uint256[6] memory also;
+        for (uint256 i = 0; i < shown.length; ++i) {
+            uint256 slot = _slotOf(target.epoch, shown[i].counter.slot);
+            if (!_downIn(measured, slot) || !_served(measured.provider, shown[i])) revert NoFault(SERVED);
+            also[slot / 256] |= 1 << (slot % 256);
+        }
+        if (shown.length == 0) revert NoFault(SERVED);
+        (uint256 uptimePpm, bool stands) = _again(target, measured, also, measured.days_.length);
+        if (stands) revert LevelStands(target.leaf.slashLevel, uptimePpm);
         _sustain(SERVED, target, true, new address[](0), 0);
     }
 
-    /// @dev Whether a slot counts as down. `absolute` counts from genesis, as in receipts.
-    function _downIn(uint64 epoch, Measured calldata measured, uint64 absolute) private view returns (bool) {
+    /// @dev The uptime with customers served in the slots `also` and the verifier of day `struck` having said up everywhere, and whether the
+    /// leaf's level is called for all the same.
+    function _again(Target calldata target, Measured calldata measured, uint256[6] memory also, uint256 struck)
+        private
+        view
+        returns (uint256 uptimePpm, bool stands)
+    {
+        (uint256[6] memory counted, uint256[6] memory down) =
+            ProbeDays.downs(measured, also, struck, _slots, _quorum);
+        uptimePpm = ProbeDays.uptime(counted, down);
+        stands = Levels.stands(
+            target.leaf.slashLevel,
+            uptimePpm,
+            counted,
+            down,
+            IEpochClock(clock).slotSeconds(),
+            target.epoch != 0
+        );
+    }
+
+    /// @dev The slot of an epoch by its number from genesis, as in receipts.
+    function _slotOf(uint64 epoch, uint64 absolute) private view returns (uint256) {
         uint256 first = epoch * _slots;
         if (absolute < first || absolute - first >= _slots) revert SlotOutsideEpoch(absolute, _slots);
-        uint256 slot = absolute - first;
+        return absolute - first;
+    }
+
+    function _downIn(Measured calldata measured, uint256 slot) private view returns (bool) {
         return _counts(measured, slot) && !ProbeDays.has(measured.served, slot) && _isDown(measured, slot);
     }
 
-    function _served(
-        address provider,
-        ISlashingCourt.Receipt calldata receipt,
-        bytes calldata signature,
-        bytes32 accepted
-    ) private view returns (bool) {
-        bytes32 structHash = Messages.receipt(receipt);
-        if (structHash != accepted || receipt.provider != provider || receipt.status != SERVED_STATUS) return false;
-        address signer = _signer(structHash, signature);
-        return signer != address(0) && IProviderStaking(staking).providerOfSigner(signer) == provider;
-    }
-
-    function _accepted(Countersignature calldata counter, bytes calldata countersignature)
-        private
-        view
-        returns (bool)
-    {
-        address gateway = _signer(Messages.countersignature(counter), countersignature);
-        uint64 begin = _begin(counter.slot);
+    /// @dev The provider signed that it served, and a gateway of that slot accepted it.
+    function _served(address provider, Served calldata one) private view returns (bool) {
+        bytes32 structHash = Messages.receipt(one.receipt);
+        if (structHash != one.counter.receipt || one.receipt.provider != provider) return false;
+        if (one.receipt.status != SERVED_STATUS) return false;
+        address signer = _signer(structHash, one.signature);
+        if (signer == address(0) || IProviderStaking(staking).providerOfSigner(signer) != provider) return false;
+        address gateway = _signer(Messages.countersignature(one.counter), one.countersignature);
+        uint64 begin = _begin(one.counter.slot);
         uint64 end = begin + IEpochClock(clock).slotSeconds();
         return gateway != address(0) && IBondedOperators(gateways).wasMember(gateway, begin, end);
     }
@@ -281,16 +265,9 @@ contract ChallengeCourt is IChallengeCourt {
             leaf.uptimePpm > PpmMath.WHOLE_PPM || leaf.successPpm > PpmMath.WHOLE_PPM
                 || leaf.verificationPpm > PpmMath.WHOLE_PPM || leaf.scorePpm > PpmMath.WHOLE_PPM
         ) return true;
-        if (level == 0 || level > MOST_MEASURED_LEVEL) return false;
+        if (level == 0 || level > Levels.MOST_MEASURED) return false;
         if (!leaf.measured) return true;
-        return level <= MOST_AVAILABILITY_LEVEL && leaf.uptimePpm >= _uptimeBelow(level);
-    }
-
-    /// @dev Below which uptime a level may be called for; docs/protocol.md, section 5.6.
-    function _uptimeBelow(uint8 level) private pure returns (uint256) {
-        if (level == 1) return 980_000;
-        if (level == 2) return 950_000;
-        return level == 3 ? 900_000 : 500_000;
+        return level <= Levels.MOST_AVAILABILITY && leaf.uptimePpm >= Levels.uptimeBelow(level);
     }
 
     /// @inheritdoc IChallengeCourt
@@ -319,37 +296,6 @@ contract ChallengeCourt is IChallengeCourt {
     }
 
     // ---------------------------------------------------------------------------------------------------- judgement
-
-    /// @dev The leaf is the report's, and the signers are those who signed it.
-    function _check(Target calldata target) private view returns (IEpochLedger.Record memory record) {
-        record = IEpochLedger(epochLedger).record(target.epoch);
-        if (record.digest == 0) revert UnknownReport(target.epoch);
-        if (!IEpochLedger(epochLedger).verifyLeaf(target.epoch, target.leaf, target.leafProof)) {
-            revert NotInRoot(target.epoch, target.leaf.provider);
-        }
-        bytes32 found = keccak256(abi.encode(target.signers));
-        if (found != record.signers) revert WrongSigners(found, record.signers);
-    }
-
-    /// @dev As `_check`, and the measured leaf is what the report was made from.
-    function _checkMeasured(Target calldata target, Measured calldata measured, bytes32[] calldata proof)
-        private
-        view
-        returns (IEpochLedger.Record memory record)
-    {
-        record = _check(target);
-        address provider = target.leaf.provider;
-        if (measured.provider != provider) revert NotMeasured(target.epoch, provider);
-        _requireMeasured(target.epoch, record.measurements, measured, proof);
-    }
-
-    function _requireMeasured(uint64 epoch, bytes32 root, Measured calldata measured, bytes32[] calldata proof)
-        private
-        view
-    {
-        if (MerkleProof.verifyCalldata(proof, root, measuredHash(epoch, measured))) return;
-        revert NotMeasured(epoch, measured.provider);
-    }
 
     /// @dev Punishes first: a cancelled report leaves the record by which the punished are told apart.
     function _sustain(uint8 ground, Target calldata target, bool activated, address[] memory wrong, uint256 ppm)
@@ -383,58 +329,11 @@ contract ChallengeCourt is IChallengeCourt {
 
     /// @dev What the slash of a report that waits would have been opened with at this moment.
     function _wouldLose(address provider, uint8 level) private view returns (uint256) {
-        if (level < LEAST_SLASHED_LEVEL || level > MOST_LEVEL) return 0;
+        if (level < Levels.LEAST_SLASHED || level > MOST_LEVEL) return 0;
         uint256 ppm = ISlashingCourt(slashingCourt).codePpm(level);
-        if (level <= MOST_AVAILABILITY_LEVEL) {
+        if (level <= Levels.MOST_AVAILABILITY) {
             ppm = Math.min(ppm, ISlashingCourt(slashingCourt).availabilityLeftPpm(provider));
         }
         return PpmMath.shareDown(IProviderStaking(staking).provider(provider).requiredStake, ppm);
-    }
-
-    function _signer(bytes32 structHash, bytes calldata signature) private view returns (address) {
-        return Messages.signer(IEpochLedger(epochLedger).domainSeparator(), structHash, signature);
-    }
-
-    // -------------------------------------------------------------------------------------------------------- slots
-
-    function _checkSlot(uint256 slot) private view {
-        if (slot >= _slots) revert SlotOutsideEpoch(slot, _slots);
-    }
-
-    function _counts(Measured calldata measured, uint256 slot) private pure returns (bool) {
-        return ProbeDays.has(measured.duty, slot) && !ProbeDays.has(measured.void, slot);
-    }
-
-    function _isDown(Measured calldata measured, uint256 slot) private view returns (bool) {
-        return measured.days_.length >= _quorum && ProbeDays.isDown(measured.days_, slot);
-    }
-
-    /// @dev First second of a slot counted from genesis.
-    function _begin(uint64 absolute) private view returns (uint64) {
-        return IEpochClock(clock).genesis() + absolute * IEpochClock(clock).slotSeconds();
-    }
-
-    // --------------------------------------------------------------------------------------------------------- views
-
-    /// @inheritdoc IChallengeCourt
-    function compute(Measured calldata measured) public view returns (uint256, uint256, bool) {
-        return ProbeDays.compute(measured, _slots, _quorum);
-    }
-
-    /// @inheritdoc IChallengeCourt
-    function measuredHash(uint64 epoch, Measured calldata measured) public view returns (bytes32) {
-        bytes32 inner = keccak256(
-            abi.encode(
-                block.chainid,
-                epochLedger,
-                epoch,
-                measured.provider,
-                measured.duty,
-                measured.served,
-                measured.void,
-                keccak256(abi.encode(measured.days_))
-            )
-        );
-        return keccak256(abi.encode(inner));
     }
 }

@@ -12,16 +12,20 @@ contract Guardian is IGuardian, AccessManaged {
     uint256 internal constant MOST_PAUSE = 7 days;
     uint64 internal constant BETWEEN_PAUSES = 30 days;
 
+    uint64 public immutable mostPauseSeconds;
+
     uint64 public pausedUntil;
     uint64 public nextPauseAt;
 
-    constructor(address authority_) AccessManaged(Bounds.known("authority", authority_)) {}
+    constructor(address authority_, uint64 mostPauseSeconds_) AccessManaged(Bounds.known("authority", authority_)) {
+        mostPauseSeconds = uint64(Bounds.within("mostPauseSeconds", mostPauseSeconds_, 1, MOST_PAUSE));
+    }
 
     /// @inheritdoc IGuardian
     function pause(uint64 seconds_) external restricted {
         // checked, not needed
         // slither-disable-next-line unused-return
-        Bounds.within("seconds", seconds_, 1, MOST_PAUSE);
+        Bounds.within("seconds", seconds_, 1, mostPauseSeconds);
         if (block.timestamp < nextPauseAt) revert PausedTooRecently(nextPauseAt, block.timestamp);
         uint64 time = uint64(block.timestamp);
         pausedUntil = time + seconds_;
@@ -39,6 +43,11 @@ contract Guardian is IGuardian, AccessManaged {
     /// @inheritdoc IGuardian
     function requireOpen() external view {
         if (paused()) revert StillPaused(pausedUntil);
+    }
+
+    /// @inheritdoc IGuardian
+    function betweenPauses() external pure returns (uint64) {
+        return BETWEEN_PAUSES;
     }
 
     /// @inheritdoc IGuardian

@@ -42,7 +42,8 @@ abstract contract ProviderRegister is IProviderStaking {
     /// because every one waits equally long. They leave at the front when they mature and at the back when they are
     /// rebonded, so there are never holes that a slash would have to walk over. A counter counts exits of one provider:
     /// 2^32 of them do not happen, and the next would be refused.
-    /// `measuredThrough` is the epoch of the newest measurement plus one. `listedAt` is zero until the stake first
+    /// `measuredThrough` is the epoch of the newest measurement plus one; `measureFrom` the first whose measurement lets a provider return
+    /// that was jailed for its hardware, zero if it never was. `listedAt` is zero until the stake first
     /// reached its requirement.
     struct Provider {
         address signer;
@@ -55,6 +56,7 @@ abstract contract ProviderRegister is IProviderStaking {
         uint32 firstExit;
         uint32 endExit;
         uint32 nextId;
+        uint64 measureFrom;
         uint256 stake;
         uint256 matured;
         uint256 slashedTotal;
@@ -205,6 +207,21 @@ abstract contract ProviderRegister is IProviderStaking {
         _list.push(provider_);
     }
 
+    /// @dev What a slash does to the status.
+    function _suffer(address provider_, Provider storage p, Consequence consequence) internal {
+        if (consequence == Consequence.None || p.status == Status.Removed) return;
+        if (consequence == Consequence.Removal) {
+            p.status = Status.Removed;
+            emit Removed(provider_);
+            return;
+        }
+        bool measured = consequence == Consequence.JailUntilMeasured;
+        if (measured) p.measureFrom = IEpochClock(clock).currentEpoch() + 1;
+        else if (p.status == Status.Jailed) return;
+        p.status = Status.Jailed;
+        emit Jailed(provider_, measured ? p.measureFrom : 0);
+    }
+
     // ------------------------------------------------------------------------------------------------- maintenance
 
     /// @inheritdoc IProviderStaking
@@ -278,6 +295,11 @@ abstract contract ProviderRegister is IProviderStaking {
     /// @inheritdoc IProviderStaking
     function providerAt(uint256 index) external view returns (address) {
         return _list[index];
+    }
+
+    /// @inheritdoc IProviderStaking
+    function measureFrom(address provider_) external view returns (uint64) {
+        return _providers[provider_].measureFrom;
     }
 
     /// @inheritdoc IProviderStaking

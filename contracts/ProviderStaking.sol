@@ -85,6 +85,7 @@ contract ProviderStaking is ProviderRegister, ReentrancyGuardTransient {
         if (p.status != Status.Jailed) revert NotJailed(msg.sender);
         uint256 required = _required(p);
         if (p.stake < required) revert InsufficientStake(p.stake, required);
+        if (p.measuredThrough <= p.measureFrom && p.measureFrom != 0) revert NotMeasuredSince(msg.sender, p.measureFrom);
         p.status = Status.Active;
         emit Unjailed(msg.sender);
     }
@@ -222,7 +223,7 @@ contract ProviderStaking is ProviderRegister, ReentrancyGuardTransient {
     // -------------------------------------------------------------------------------------------------------- slash
 
     /// @inheritdoc IProviderStaking
-    function slash(address provider_, uint256 amount, bool jail, bool remove_)
+    function slash(address provider_, uint256 amount, Consequence consequence)
         external
         nonReentrant
         returns (uint256 taken)
@@ -239,14 +240,7 @@ contract ProviderStaking is ProviderRegister, ReentrancyGuardTransient {
         totalUnbonding -= fromUnbonding;
         emit Slashed(provider_, amount, fromStake, fromUnbonding, p.stake);
         if (p.pool.cut(fromUnbonding)) _void(provider_, p);
-
-        if (remove_ && p.status != Status.Removed) {
-            p.status = Status.Removed;
-            emit Removed(provider_);
-        } else if (jail && p.status == Status.Active) {
-            p.status = Status.Jailed;
-            emit Jailed(provider_);
-        }
+        _suffer(provider_, p, consequence);
         if (taken != 0) _token.safeTransfer(msg.sender, taken);
         if (taken < amount) {
             uint256 fromDelegation = IDelegation(delegation).slash(provider_, amount - taken, msg.sender);

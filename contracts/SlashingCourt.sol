@@ -5,7 +5,6 @@ import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManage
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 
 import {IBondedOperators} from "./interfaces/IBondedOperators.sol";
@@ -15,6 +14,7 @@ import {IGuardian} from "./interfaces/IGuardian.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
 import {ISlashingCourt} from "./interfaces/ISlashingCourt.sol";
+import {SlashSizes} from "./SlashSizes.sol";
 import {VerifierPunishment} from "./VerifierPunishment.sol";
 import {Bounds} from "./libraries/Bounds.sol";
 import {ExactToken} from "./libraries/ExactToken.sol";
@@ -22,53 +22,32 @@ import {Messages} from "./libraries/Messages.sol";
 import {PpmMath} from "./libraries/PpmMath.sol";
 
 /// @title SlashingCourt
-/// @notice Documentation stands in `ISlashingCourt`.
-contract SlashingCourt is VerifierPunishment, AccessManaged {
+/// @notice The way of a slash, from proposal to the last page of the harmed. Documentation stands in `ISlashingCourt`.
+contract SlashingCourt is VerifierPunishment, SlashSizes, AccessManaged {
     using SafeERC20 for IERC20;
     using ExactToken for IERC20;
     using BitMaps for BitMaps.BitMap;
 
-    uint8 internal constant LEAST_LEVEL = 2;
-    uint8 internal constant MOST_AVAILABILITY_CODE = 4;
     uint8 internal constant OUTAGE_CODE = 5;
-    uint8 internal constant LONG_OUTAGE_CODE = 6;
     uint8 internal constant HARDWARE_CODE = 8;
     uint8 internal constant MOST_LEVEL = 8;
-    uint8 internal constant RECEIPTS_CODE = 9;
-    uint256 internal constant MOST_AVAILABILITY_PPM = 100_000;
-    uint256 internal constant AVAILABILITY_WINDOW = 30 days;
     uint256 internal constant STATUTE = 28 days;
     uint256 internal constant MOST_SECONDS = 14 days;
-    uint256 internal constant MOST_LEAST_BOND = 1e27;
-    uint256 internal constant BOND_PPM = 10_000;
     uint256 internal constant HARMED_PPM = 500_000;
     uint256 internal constant SIGNER_PPM = 100_000;
-    uint256 internal constant BREAKER_PPM = 50_000;
-    uint256 internal constant BREAKER_DAYS = 7;
 
-    /// @dev One availability slash: when it was proposed, for which epoch, and what it used up of the window.
-    struct Use {
-        uint64 at;
-        uint64 epoch;
-        uint32 ppm;
-    }
-
-    address public immutable staking;
     address public immutable clock;
     address public immutable challengeCourt;
     address public immutable guardian;
     uint64 public immutable challengeSeconds;
     uint64 public immutable arbitrationSeconds;
     uint64 public immutable marginSeconds;
-    uint128 public immutable leastBond;
 
     uint256 public slashCount;
     uint256 public totalBonds;
     uint256 public totalHarmed;
     mapping(uint256 id => Slash) internal _slashes;
     mapping(address provider => mapping(uint64 epoch => uint256 id)) public slashOf;
-    mapping(address provider => Use[]) internal _uses;
-    mapping(uint256 day => uint256 amount) internal _opened;
     mapping(uint256 id => BitMaps.BitMap) internal _pages;
 
     constructor(
@@ -83,9 +62,9 @@ contract SlashingCourt is VerifierPunishment, AccessManaged {
         Config memory config
     )
         VerifierPunishment(stakeToken_, escrow_, epochLedger_, verifiers_)
+        SlashSizes(staking_, config.leastBond)
         AccessManaged(Bounds.known("authority", authority_))
     {
-        staking = Bounds.known("staking", staking_);
         challengeCourt = Bounds.known("challengeCourt", challengeCourt_);
         guardian = Bounds.known("guardian", guardian_);
         clock = IEpochLedger(epochLedger_).clock();
@@ -102,13 +81,14 @@ contract SlashingCourt is VerifierPunishment, AccessManaged {
         challengeSeconds = uint64(Bounds.within("challengeSeconds", config.challengeSeconds, 1, MOST_SECONDS));
         arbitrationSeconds = uint64(Bounds.within("arbitrationSeconds", config.arbitrationSeconds, 1, MOST_SECONDS));
         marginSeconds = uint64(Bounds.within("marginSeconds", config.marginSeconds, 1, MOST_SECONDS));
-        leastBond = uint128(Bounds.within("leastBond", config.leastBond, 1, MOST_LEAST_BOND));
-        // whoever begins to leave with its deed must still be within reach when it is judged
+        // whoever begins to leave with its deed must still be within reach when it is judged, whatever pause comes in between
         uint256 reach = uint256(IEpochClock(clock).settlementSeconds()) + config.challengeSeconds
-            + config.arbitrationSeconds + config.marginSeconds;
+            + config.arbitrationSeconds + config.marginSeconds + IGuardian(guardian_).mostPauseSeconds();
         uint256 longest = type(uint64).max;
         // checked, not needed
         // slither-disable-start unused-return
+        // in a longer time there could be a second pause
+        Bounds.within("reach", reach, 1, IGuardian(guardian_).betweenPauses());
         Bounds.within("staking.unbondingSeconds", IProviderStaking(staking_).unbondingSeconds(), reach, longest);
         Bounds.within("verifiers.unbondingSeconds", IBondedOperators(verifiers_).unbondingSeconds(), reach, longest);
         // slither-disable-end unused-return
@@ -177,32 +157,6 @@ contract SlashingCourt is VerifierPunishment, AccessManaged {
         emit SlashProposed(
             id, s.provider, s.epoch, s.code, s.amount, s.executableAt, s.proposer, s.bond, s.harmed, s.queued
         );
-    }
-
-    /// @dev Uses up to `ppm` of the provider's availability window and returns how much there was.
-    function _use(address provider, uint64 epoch, uint32 ppm) private returns (uint32 granted) {
-        granted = uint32(Math.min(ppm, availabilityLeftPpm(provider)));
-        if (granted != 0) _uses[provider].push(Use({at: uint64(block.timestamp), epoch: epoch, ppm: granted}));
-    }
-
-    /// @dev Gives back what a cancelled slash used up of the window. Uses older than the window count for nothing and stay.
-    function _giveBack(address provider, uint64 epoch) private {
-        Use[] storage uses = _uses[provider];
-        for (uint256 i = uses.length; i != 0; --i) {
-            Use memory use = uses[i - 1];
-            if (block.timestamp - use.at >= AVAILABILITY_WINDOW) return;
-            if (use.epoch != epoch) continue;
-            for (; i < uses.length; ++i) uses[i - 1] = uses[i];
-            uses.pop();
-            return;
-        }
-    }
-
-    /// @dev Adds to what was opened today, and says whether that is more than the breaker lets pass.
-    function _count(uint256 amount) private returns (bool above) {
-        (uint256 opened, uint256 limit) = breaker();
-        _opened[block.timestamp / 1 days] += amount;
-        return opened + amount > limit;
     }
 
     // ------------------------------------------------------------------------------------------------------ judgement
@@ -354,10 +308,16 @@ contract SlashingCourt is VerifierPunishment, AccessManaged {
     }
 
     function _take(Slash storage s) private returns (uint256 taken) {
-        bool jail = s.code == OUTAGE_CODE || s.code == HARDWARE_CODE;
-        bool remove_ = s.code == LONG_OUTAGE_CODE || s.code == RECEIPTS_CODE;
-        if (s.amount == 0 && !jail && !remove_) return 0;
-        return IProviderStaking(staking).slash(s.provider, s.amount, jail, remove_);
+        IProviderStaking.Consequence consequence = _consequence(s.code);
+        if (s.amount == 0 && consequence == IProviderStaking.Consequence.None) return 0;
+        return IProviderStaking(staking).slash(s.provider, s.amount, consequence);
+    }
+
+    function _consequence(uint8 code) private pure returns (IProviderStaking.Consequence) {
+        if (code == OUTAGE_CODE) return IProviderStaking.Consequence.Jail;
+        if (code == HARDWARE_CODE) return IProviderStaking.Consequence.JailUntilMeasured;
+        if (code == LONG_OUTAGE_CODE || code == RECEIPTS_CODE) return IProviderStaking.Consequence.Removal;
+        return IProviderStaking.Consequence.None;
     }
 
     // ----------------------------------------------------------------------------------------------------- compensate
@@ -461,42 +421,6 @@ contract SlashingCourt is VerifierPunishment, AccessManaged {
     /// @inheritdoc ISlashingCourt
     function slash(uint256 id) external view returns (Slash memory) {
         return _slashes[id];
-    }
-
-    /// @inheritdoc ISlashingCourt
-    function bondFor(uint256 amount) public view returns (uint256) {
-        return Math.max(leastBond, PpmMath.shareDown(amount, BOND_PPM));
-    }
-
-    /// @inheritdoc ISlashingCourt
-    function codePpm(uint8 code) public pure returns (uint32) {
-        if (code < LEAST_LEVEL) return 0;
-        if (code == 2) return 10_000;
-        if (code == 3) return 20_000;
-        if (code == 4) return 40_000;
-        if (code == LONG_OUTAGE_CODE) return 200_000;
-        if (code == RECEIPTS_CODE) return 250_000;
-        if (code > RECEIPTS_CODE) revert UnknownCode(code, RECEIPTS_CODE);
-        return 100_000;
-    }
-
-    /// @inheritdoc ISlashingCourt
-    function availabilityLeftPpm(address provider) public view returns (uint256 left) {
-        left = MOST_AVAILABILITY_PPM;
-        Use[] storage uses = _uses[provider];
-        // what lies inside the window sums to at most 10 %, and every use but those that filled it takes at least one
-        for (uint256 i = uses.length; i != 0; --i) {
-            Use memory use = uses[i - 1];
-            if (block.timestamp - use.at >= AVAILABILITY_WINDOW) break;
-            left -= use.ppm;
-        }
-    }
-
-    /// @inheritdoc ISlashingCourt
-    function breaker() public view returns (uint256 opened, uint256 limit) {
-        uint256 today = block.timestamp / 1 days;
-        for (uint256 i = 0; i <= BREAKER_DAYS && i <= today; ++i) opened += _opened[today - i];
-        limit = PpmMath.shareDown(IProviderStaking(staking).totalStake(), BREAKER_PPM);
     }
 
     /// @inheritdoc ISlashingCourt

@@ -6,6 +6,7 @@ A challenge shows a leaf of a report and the measured leaf it came from, each wi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from contracts.abi_values import leaf_values, measured_values, message_values, target_values
@@ -16,6 +17,16 @@ from contracts.messages import Countersignature, ProbeDay, Receipt
 from contracts.types import ChallengeTarget, Checkpoint, Leaf, MeasuredLeaf
 
 Proof = Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A customer who was served: the provider's receipt and a gateway's acceptance, each with its signature."""
+
+    receipt: Receipt
+    signature: bytes
+    counter: Countersignature
+    countersignature: bytes
 
 
 class Challenges(Contract):
@@ -85,7 +96,7 @@ class Challenges(Contract):
         other: ProbeDay,
         signature: bytes,
     ) -> Call:
-        """Ground 5: the verifier of day `index` signed another ProbeDay too."""
+        """Ground 5: the verifier of day `index` signed another ProbeDay too, and the leaf rests on its day."""
         return self._challenge(
             "challengeEquivocation",
             target,
@@ -104,27 +115,13 @@ class Challenges(Contract):
         """Ground 6: the leaf contradicts the provider's leaf in the report before."""
         return self._challenge("challengeSequence", target, leaf_values(before), list(proof))
 
-    def served(
-        self,
-        target: ChallengeTarget,
-        measured: MeasuredLeaf,
-        proof: Proof,
-        receipt: Receipt,
-        signature: bytes,
-        counter: Countersignature,
-        countersignature: bytes,
-    ) -> Call:
-        """Ground 7: a slot counts as down in which a customer was served."""
-        return self._challenge(
-            "challengeServed",
-            target,
-            measured_values(measured),
-            list(proof),
-            message_values(receipt),
-            signature,
-            message_values(counter),
-            countersignature,
-        )
+    def served(self, target: ChallengeTarget, measured: MeasuredLeaf, proof: Proof, shown: Sequence[Served]) -> Call:
+        """Ground 7: customers were served in slots that count as down, in as many as the level rests on."""
+        values = [
+            (message_values(one.receipt), one.signature, message_values(one.counter), one.countersignature)
+            for one in shown
+        ]
+        return self._challenge("challengeServed", target, measured_values(measured), list(proof), values)
 
     def _challenge(self, function: str, target: ChallengeTarget, *more: Any) -> Call:
         return self.call(function, target_values(target), *more, epoch=target.epoch, provider=target.leaf.provider)

@@ -111,3 +111,7 @@ class Escrow(Contract):
     def fund_sla_stake(self, amount: int) -> Call:
         """Give stake tokens to the SLA fund."""
         return self.call("fundSlaStake", amount)
+
+    def burn_sla_stake(self) -> Call:
+        """Burn the stake tokens of the SLA fund; anybody may."""
+        return self.call("burnSlaStake")

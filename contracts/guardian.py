@@ -27,8 +27,12 @@ class Guardian(Contract):
         )
         return GuardianView(paused, *times)
 
+    async def most_pause_s(self, at: Checkpoint) -> int:
+        """Return the longest pause in seconds, as it was deployed."""
+        return await self.number(at, "mostPauseSeconds")
+
     def pause(self, seconds: int) -> Call:
-        """Pause the market; by the access manager's permission, at most seven days and once in thirty."""
+        """Pause the market; by the access manager's permission, at most `most_pause_s` and once in thirty days."""
         return self.call("pause", seconds)
 
     def unpause(self) -> Call:

@@ -110,7 +110,9 @@ class Slashed(_Staking):
 
 @dataclass(frozen=True, slots=True)
 class Jailed(_Staking):
-    """A provider may not work until it is unjailed."""
+    """A provider may not work until it is unjailed; nor before a measurement of epoch `measure_from`, unless zero."""
+
+    measure_from: int
 
 
 @dataclass(frozen=True, slots=True)

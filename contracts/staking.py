@@ -106,6 +106,10 @@ class Staking(Contract):
         """Return what an unbond must leave, given what shows the fees at risk."""
         return await self.number(at, "lockedFor", provider, risk_values(risk))
 
+    async def measure_from(self, provider: str, at: Checkpoint) -> int:
+        """Return the first epoch whose measurement lets a provider return that was jailed for its hardware, else 0."""
+        return await self.number(at, "measureFrom", provider)
+
     # ------------------------------------------------------------------------------------------------------- calls
 
     def register(
@@ -153,7 +157,7 @@ class Staking(Contract):
         return self.call("withdraw")
 
     def unjail(self) -> Call:
-        """Return a jailed sender to work."""
+        """Return a jailed sender to work; one jailed for its hardware was measured since (`measure_from`)."""
         return self.call("unjail")
 
 

@@ -36,6 +36,7 @@ from deploy_parameters import DEV_TOKEN, NUMBERS, TOKENS, DeploymentError, read_
 ANVIL_CHAIN_ID = 31337
 ANVIL_FIRST_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 ZERO_ADDRESS = "0x" + 40 * "0"
+BETWEEN_PAUSES = 30 * 86_400  # a constant of Guardian
 # in order of deployment: name in the deployment file, contract
 CONTRACTS = {
     "Authority": "Authority",
@@ -104,7 +105,7 @@ def plan(p: Mapping[str, Any], deployer: str, nonce: int) -> tuple[dict[str, str
         # the deployer administers until roles are given out
         "Authority": [deployer],
         "Timelock": [g["timelock_seconds"], proposers, executors],
-        "Guardian": [authority],
+        "Guardian": [authority, g["most_pause_seconds"]],
         "EpochClock": [authority, values(p, "clock"), values(p, "rules"), values(p, "limits")],
         "EpochLedger": [
             *(clock, payment, escrow, verifiers, delegation),
@@ -147,7 +148,10 @@ def expectations(p: Mapping[str, Any], at: Mapping[str, str], deployer: str) -> 
     g = p["governance"]
     return {
         "Timelock": {"getMinDelay": g["timelock_seconds"], "leastDelay": g["timelock_seconds"]},
-        "Guardian": {**authority, "pausedUntil": 0, "nextPauseAt": 0, "paused": False},
+        "Guardian": {
+            **{**authority, "mostPauseSeconds": g["most_pause_seconds"], "betweenPauses": BETWEEN_PAUSES},
+            **{"pausedUntil": 0, "nextPauseAt": 0, "paused": False},
+        },
         "EpochClock": {
             **authority,
             **{"slotSeconds": slot, "slotsPerEpoch": slots, "epochSeconds": epoch, "genesis": 0},

@@ -30,7 +30,7 @@ NUMBERS = {
     "gateways": OPERATORS,
     "court": ("challenge_seconds", "arbitration_seconds", "margin_seconds", "least_bond"),
 }
-GOVERNANCE_NUMBERS = ("timelock_seconds", "role_delay_seconds")
+GOVERNANCE_NUMBERS = ("timelock_seconds", "role_delay_seconds", "most_pause_seconds")
 GOVERNANCE = ("administrator", *GOVERNANCE_NUMBERS, "proposers", "executors", "guardian", "arbitrator")
 
 
@@ -124,7 +124,8 @@ def _check_together(p: Mapping[str, Any]) -> None:
     clock, court = p["clock"], p["court"]
     report = clock["slot_seconds"] * clock["slots_per_epoch"] + clock["report_delay_seconds"]
     settlement = report + clock["activation_delay_seconds"]
-    reach = settlement + court["challenge_seconds"] + court["arbitration_seconds"] + court["margin_seconds"]
+    judged = settlement + court["challenge_seconds"] + court["arbitration_seconds"] + court["margin_seconds"]
+    reach = judged + p["governance"]["most_pause_seconds"]
     _at_least("escrow.thaw_seconds", p["escrow"]["thaw_seconds"], report + report // 5)
     _at_least("staking.unbonding_seconds", p["staking"]["unbonding_seconds"], reach)
     _at_least("verifiers.unbonding_seconds", p["verifiers"]["unbonding_seconds"], reach)

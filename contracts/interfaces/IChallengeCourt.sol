@@ -15,9 +15,9 @@ import {ISlashingCourt} from "./ISlashingCourt.sol";
 /// What was measured is committed by the report's root `measurements`: one leaf per provider, in the order of the report's leaves, hashed as
 /// `keccak256(keccak256(abi.encode(chainId, ledger, epoch, provider, duty, served, void, keccak256(abi.encode(days)))))`.
 ///
-/// Grounds: 1 a ProbeDay is not a verifier's, or there is no quorum · 2 uptime or p95 differ when computed again · 3 a slot before registration or in declared
-/// maintenance counts · 4 a slot in which more than 30 % of providers were down counts · 5 a verifier signed another ProbeDay ·
-/// 6 the leaf contradicts itself or the leaf before · 7 a slot counts as down in which a customer was served. Duplicates and slashes out of statute are
+/// Grounds: 1 a ProbeDay is not a verifier's, or there is no quorum · 2 uptime, p95 or an outage differ when computed again · 3 a slot before registration or in declared
+/// maintenance counts · 4 a slot in which more than 30 % of providers were down counts · 5 a verifier without whose day the leaf would be another signed two ·
+/// 6 the leaf contradicts itself or the leaf before · 7 customers were served in slots that count as down. Duplicates and slashes out of statute are
 /// refused by `ISlashingCourt.propose` itself.
 ///
 /// Every challenge requires the leaf to be in the report's root and the signers to be those of the report, all of them in their order; those about
@@ -61,6 +61,14 @@ interface IChallengeCourt {
         uint32 itlUs;
     }
 
+    /// @notice A customer who was served: the provider's receipt, and the acceptance that says in which slot; each with its signature.
+    struct Served {
+        ISlashingCourt.Receipt receipt;
+        bytes signature;
+        Countersignature counter;
+        bytes countersignature;
+    }
+
     /// @notice A proof held. What it led to stands in the events of the ledger or of the slashing court.
     /// @param slashId Of the slash that was cancelled; zero when the report was.
     event ChallengeSustained(
@@ -79,6 +87,8 @@ interface IChallengeCourt {
     error NothingToUndo(uint64 epoch, address provider);
     /// @notice What was shown is as the report says.
     error NoFault(uint8 ground);
+    /// @notice The leaf's level follows all the same from what was shown, which makes the uptime this: show more, or what speaks against the leaf.
+    error LevelStands(uint8 level, uint256 uptimePpm);
     /// @notice Slots count from the beginning of the epoch; that of a countersignature from genesis.
     error SlotOutsideEpoch(uint256 slot, uint256 slots);
     /// @notice Each provider counts once.
@@ -93,7 +103,8 @@ interface IChallengeCourt {
     /// @notice Ground 1: a day is not signed by its verifier, or its verifier was in the set at no moment from the beginning of the epoch to the
     /// submission of the report; days do not ascend by verifier or are more than 64; or the leaf was measured with fewer days than a quorum.
     function challengeSignatures(Target calldata target, Measured calldata measured, bytes32[] calldata proof) external;
-    /// @notice Ground 2: uptime, p95 bucket or whether anything was measured differ from what `compute` says.
+    /// @notice Ground 2: uptime, p95 bucket or whether anything was measured differ from what `compute` says, or the level is that of an outage
+    /// (5 or 6) of which these words hold nothing: no run that is long enough, and the first slot that counts is up.
     function challengeComputation(Target calldata target, Measured calldata measured, bytes32[] calldata proof) external;
     /// @notice Ground 3: a slot counts that began before the provider registered, or in maintenance it had declared.
     /// @param slot Of the epoch, counted from its beginning.
@@ -112,7 +123,10 @@ interface IChallengeCourt {
         bytes32[][] calldata proofs
     ) external;
 
-    /// @notice Ground 5: a verifier signed two ProbeDays for this provider and epoch.
+    /// @notice Ground 5: a verifier signed two ProbeDays for this provider and epoch, and without its day the leaf would be another.
+    /// @dev Computed again as though that verifier had said up in every slot. A slash stands where its level follows from the others' days all
+    /// the same (ground 7 says how that is found); a report that waits stands where the uptime is the leaf's. The verifier loses its bond in
+    /// any case, by `ISlashingCourt.proveProbeDays`, so its bond alone buys nobody out of what the others saw.
     /// @param index Of the day in `measured` that its verifier contradicted by `other`. Only that verifier is punished, with its whole bond, of
     /// which the provider gets nothing: the two could undo its slashes at no cost otherwise.
     function challengeEquivocation(
@@ -132,18 +146,20 @@ interface IChallengeCourt {
     /// the whole) did not lower the score.
     function challengeSequence(Target calldata target, IEpochLedger.Leaf calldata before, bytes32[] calldata beforeProof) external;
 
-    /// @notice Ground 7: a customer was served in a slot that counts as down. Nobody is punished: the receipt may have been kept from them.
-    /// @dev Requirements: a receipt with status served, signed by a key the provider ever named; a countersignature of it by a gateway that was in the set in
-    /// that slot. Cancels a slash only, never a report that waits: one gateway that keeps receipts back must not hold up everybody's settlement.
-    /// Not for a wrong result or hardware, which having served excuses nobody. The proposer's bond goes back: nobody earns by bringing a receipt forth.
+    /// @notice Ground 7: customers were served in slots that count as down, and with those slots up the leaf's level does not follow. Nobody is
+    /// punished: the receipts may have been kept from them.
+    /// @dev Each of `shown` is of another slot, or counts once: a receipt with status served, signed by a key the provider ever named; a
+    /// countersignature of it by a gateway that was in the set in that slot; the slot counts as down. Then uptime is computed again.
+    /// Levels 2 to 4 stand while it is below what the level asks for (95, 90, 50 %); the guard by the market's median is left out. Levels 5 and 6
+    /// stand while a run of down slots is long enough, or the first slot that counts is down: an outage that came from the epoch before
+    /// may have been as long as it takes. Levels 7 and 8 stand: having served does not excuse a wrong result or hardware.
+    /// Cancels a slash only, never a report that waits: one gateway that keeps receipts back must not hold up everybody's settlement. The
+    /// proposer's bond goes back: nobody earns by bringing a receipt forth.
     function challengeServed(
         Target calldata target,
         Measured calldata measured,
         bytes32[] calldata proof,
-        ISlashingCourt.Receipt calldata receipt,
-        bytes calldata signature,
-        Countersignature calldata counter,
-        bytes calldata countersignature
+        Served[] calldata shown
     ) external;
 
     /// @notice What the contract computes from what was measured. Reverts when there are more than 64 days.

@@ -163,6 +163,11 @@ interface IJobEscrow {
     /// @notice Gives `amount` stake-token units to the stake part of the SLA fund. Anybody may; the court does.
     function fundSlaStake(uint256 amount) external;
 
+    /// @notice Burns all of the stake part of the SLA fund; returns the amount. Anybody may; never paused.
+    /// @dev Its only way out. Nobody who could bring about a slash, be harmed in one or hold a role gets anything by it, so there is nothing
+    /// to be gained from filling or emptying it.
+    function burnSlaStake() external returns (uint256 amount);
+
     /// @notice Takes an epoch's charges and sends them to the ledger; returns their sum.
     /// @dev Requirements: the caller is the ledger; customers strictly ascending; each amount above zero, within the customer's cap
     /// for that epoch and within its balance, thawing part included.

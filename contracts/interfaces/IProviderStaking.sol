@@ -26,6 +26,15 @@ interface IProviderStaking {
         Removed
     }
 
+    /// @notice What a slash does besides taking stake. Jail: no work until `unjail`. JailUntilMeasured: nor before a quorum has measured the
+    /// hardware in a later epoch. Removal: no work ever again.
+    enum Consequence {
+        None,
+        Jail,
+        JailUntilMeasured,
+        Removal
+    }
+
     /// @notice What is fixed at deployment.
     /// @param unbondingSeconds From `unbond` to maturity.
     /// @param baseStake Required stake of a capacity weight of one, in stake-token units.
@@ -144,8 +153,9 @@ interface IProviderStaking {
         uint256 fromUnbonding,
         uint256 stakeAfter
     );
-    /// @notice No new work until `unjail`.
-    event Jailed(address indexed provider);
+    /// @notice No new work until `unjail`, and none before a quorum has measured the hardware in the epoch `measureFrom` or later; zero where no
+    /// measurement is asked for. A provider in jail is named again when only then a measurement is, or a later one.
+    event Jailed(address indexed provider, uint64 measureFrom);
     /// @notice The provider may work again.
     event Unjailed(address indexed provider);
     /// @notice No work ever again.
@@ -161,6 +171,8 @@ interface IProviderStaking {
     error ProviderRemoved(address provider);
     /// @notice There is nothing to return from.
     error NotJailed(address provider);
+    /// @notice The provider was jailed for its hardware: a quorum has to measure it in the epoch `from` or later.
+    error NotMeasuredSince(address provider, uint64 from);
     /// @notice `provider` named this signer, at any time.
     error SignerTaken(address signer, address provider);
     /// @notice Classes go from 0 to `most`.
@@ -260,15 +272,17 @@ interface IProviderStaking {
     /// @notice Pays all that has matured to the caller; returns the amount. Allowed in every status, for ever.
     function withdraw() external returns (uint256 amount);
 
-    /// @notice Returns a jailed caller to Active. Requires its stake to have reached `requiredStake` again. Not while paused.
+    /// @notice Returns a jailed caller to Active. Not while paused.
+    /// @dev Requirements: its stake has reached `requiredStake` again; if it was jailed for its hardware, a quorum has measured that in an epoch
+    /// that began after the jailing (`measureFrom`).
     function unjail() external;
 
     /// @notice Takes up to `amount` from a provider and sends it to the court; returns what was taken.
     /// @dev Requirements: the caller is the court; the provider is registered.
     /// Effects: stake first, then the unmatured unbonding pool, then what is delegated to it. What has matured is never touched, claimed or not. If
-    /// less is left than was asked for, all of it is taken. `jail` and `remove_` change the status even if nothing is. Every
-    /// open unbond of a pool that was taken whole is void.
-    function slash(address provider, uint256 amount, bool jail, bool remove_) external returns (uint256 taken);
+    /// less is left than was asked for, all of it is taken. The status changes even if nothing is, but for the worse only: a
+    /// removed provider stays removed. Every open unbond of a pool that was taken whole is void.
+    function slash(address provider, uint256 amount, Consequence consequence) external returns (uint256 taken);
 
     /// @notice The contracts this one knows, fixed at deployment.
     function stakeToken() external view returns (address);
@@ -323,6 +337,9 @@ interface IProviderStaking {
 
     /// @notice CPU 0, T4 1, A10 2, RTX4090 2, A100 5, H100 10.
     function classWeight(uint8 hardwareClass) external pure returns (uint32);
+
+    /// @notice The first epoch whose measurement lets a provider that was jailed for its hardware return; zero if it never was.
+    function measureFrom(address provider_) external view returns (uint64);
 
     /// @notice The signer a provider names now; zero for nobody.
     function signerOf(address provider_) external view returns (address);

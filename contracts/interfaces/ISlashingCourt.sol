@@ -15,7 +15,7 @@ import {IEpochLedger} from "./IEpochLedger.sol";
 /// | 5 | outage > 48 h | 10 % | jail |
 /// | 6 | outage > 120 h | 20 % | removal |
 /// | 7 | wrong result | 10 % | |
-/// | 8 | hardware | 10 % | jail |
+/// | 8 | hardware | 10 % | jail until a quorum has measured the hardware anew |
 /// | 9 | two receipts for one attempt, proven by anybody, carried out at once | 25 % | removal |
 ///
 /// A verifier that signed two ProbeDays for one provider and epoch loses its whole bond, one that signed a report found wrong a tenth,
@@ -32,14 +32,15 @@ import {IEpochLedger} from "./IEpochLedger.sol";
 /// **Bonds.** Both sides post the larger of `leastBond` and 1 % of the amount. The loser's goes half to the winner, half is burned. Where nobody was
 /// judged both go back. The proposer's stays here until its slash is carried out or cancelled.
 ///
-/// **Time.** Unbonding, of providers and of verifiers, is longer than settlement, challenge and arbitration together, by a margin: whoever
-/// begins to leave with its deed is still within reach when it is judged. The constructor asserts that.
+/// **Time.** Unbonding, of providers and of verifiers, is longer than settlement, challenge, arbitration and the longest pause together, by a
+/// margin: whoever begins to leave with its deed is still within reach when it is judged. The constructor asserts that, and that no
+/// more than one pause fits into that time.
 ///
 /// Books, in stake-token units, true after every call: `token balance >= totalBonds + totalHarmed`, equal unless somebody sent tokens unasked.
 /// WARNING: tokens sent here by a plain transfer are nobody's and cannot be recovered.
 interface ISlashingCourt {
     /// @param challengeSeconds From proposal to execution. @param arbitrationSeconds From `contest` to the arbitrator's silence.
-    /// @param marginSeconds What unbonding exceeds settlement, challenge and arbitration by, at least.
+    /// @param marginSeconds What unbonding exceeds settlement, challenge, arbitration and the longest pause by, at least.
     /// @param leastBond Of proposer and contestant, stake-token units.
     struct Config {
         uint64 challengeSeconds;
@@ -311,7 +312,7 @@ interface ISlashingCourt {
     function challengeSeconds() external view returns (uint64);
     /// @notice From `contest` to the arbitrator's silence.
     function arbitrationSeconds() external view returns (uint64);
-    /// @notice What unbonding exceeds settlement, challenge and arbitration by, at least.
+    /// @notice What unbonding exceeds settlement, challenge, arbitration and the longest pause by, at least.
     function marginSeconds() external view returns (uint64);
     /// @notice Of proposer and contestant, stake-token units.
     function leastBond() external view returns (uint128);

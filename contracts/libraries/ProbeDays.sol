@@ -8,6 +8,7 @@ import {IChallengeCourt} from "../interfaces/IChallengeCourt.sol";
 /// @dev A day is six words, one bit per slot, 1 = up; 256 slots are combined at once. Bit for bit `rewards.measurement`; docs/protocol.md, section 5.1.
 library ProbeDays {
     uint256 internal constant WORDS = 6;
+    uint256 internal constant MOST_SLOTS = 256 * WORDS;
     uint256 internal constant MOST_DAYS = 64;
     uint256 internal constant WHOLE_PPM = 1_000_000;
     uint256 internal constant UNMEASURED_BUCKET = 255;
@@ -35,17 +36,58 @@ library ProbeDays {
             counted += popcount(counting);
             down += popcount(majorityDown(m.days_, word) & counting & ~m.served[word]);
         }
-        uptimePpm = counted == 0 ? WHOLE_PPM : (counted - down) * WHOLE_PPM / counted;
-        return (uptimePpm, p95Bucket(m.days_), counted != 0);
+        return (_share(counted, down), p95Bucket(m.days_), counted != 0);
+    }
+
+    /// @notice The slots that count and those of them that are down, as in `compute`, if customers had been served in the slots `also` too and
+    /// the verifier of day `struck` had said up everywhere; the number of days stands for none.
+    function downs(
+        IChallengeCourt.Measured calldata m,
+        uint256[WORDS] memory also,
+        uint256 struck,
+        uint256 slots,
+        uint256 quorum
+    ) internal pure returns (uint256[WORDS] memory counted, uint256[WORDS] memory down) {
+        if (m.days_.length > MOST_DAYS) revert IChallengeCourt.TooManyDays(m.days_.length, MOST_DAYS);
+        for (uint256 word = 0; word < WORDS; ++word) {
+            counted[word] = m.duty[word] & ~m.void[word] & inEpoch(slots, word);
+            if (m.days_.length < quorum || counted[word] == 0) continue;
+            down[word] = majorityDown(m.days_, word, struck) & counted[word] & ~m.served[word] & ~also[word];
+        }
+    }
+
+    /// @notice The share of slots that count and are not down, in ppm rounded down; the whole when none counts.
+    function uptime(uint256[WORDS] memory counted, uint256[WORDS] memory down) internal pure returns (uint256) {
+        uint256 all;
+        uint256 lost;
+        for (uint256 word = 0; word < WORDS; ++word) {
+            all += popcount(counted[word]);
+            lost += popcount(down[word]);
+        }
+        return _share(all, lost);
+    }
+
+    function _share(uint256 counted, uint256 down) private pure returns (uint256) {
+        return counted == 0 ? WHOLE_PPM : (counted - down) * WHOLE_PPM / counted;
     }
 
     /// @notice Slots of one word in which more than half of the days say 0; up wins a tie. At most 64 days.
+    function majorityDown(IChallengeCourt.Day[] calldata days_, uint256 word) internal pure returns (uint256) {
+        return majorityDown(days_, word, days_.length);
+    }
+
+    /// @notice As above, with the day at index `struck`, if there is one, saying 1 everywhere.
     /// @dev `planes[i]` holds bit i of every slot's number of zeros. Adding a day is one binary addition with carry on 256 slots at once;
     /// comparing with half of the days walks the planes from the highest.
-    function majorityDown(IChallengeCourt.Day[] calldata days_, uint256 word) internal pure returns (uint256 down) {
+    function majorityDown(IChallengeCourt.Day[] calldata days_, uint256 word, uint256 struck)
+        internal
+        pure
+        returns (uint256 down)
+    {
         uint256[PLANES] memory planes;
         uint256 used;
         for (uint256 i = 0; i < days_.length; ++i) {
+            if (i == struck) continue;
             uint256 carry = ~days_[i].up[word];
             for (uint256 p = 0; carry != 0; ++p) {
                 uint256 plane = planes[p];

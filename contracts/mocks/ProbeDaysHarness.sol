@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {IChallengeCourt} from "../interfaces/IChallengeCourt.sol";
+import {Levels} from "../libraries/Levels.sol";
 import {Messages} from "../libraries/Messages.sol";
 import {ProbeDays} from "../libraries/ProbeDays.sol";
 
@@ -32,6 +33,34 @@ contract ProbeDaysHarness {
                 down[i][word] = ProbeDays.majorityDown(cases[i].days_, word);
             }
         }
+    }
+
+    /// @notice What is left of a level, as two grounds of the challenge court ask.
+    struct Again {
+        uint256[6] also;
+        uint256 struck;
+        uint256 slots;
+        uint256 quorum;
+        uint8 level;
+        uint256 slotSeconds;
+        bool carried;
+    }
+
+    /// @notice Uptime of every case with slots up and a day struck, and whether its level stands.
+    function againMany(IChallengeCourt.Measured[] calldata cases, Again[] calldata asked)
+        external
+        pure
+        returns (uint256[] memory uptimes, bool[] memory stand)
+    {
+        uptimes = new uint256[](cases.length);
+        stand = new bool[](cases.length);
+        for (uint256 i = 0; i < cases.length; ++i) (uptimes[i], stand[i]) = _again(cases[i], asked[i]);
+    }
+
+    function _again(IChallengeCourt.Measured calldata m, Again calldata a) private pure returns (uint256, bool) {
+        (uint256[6] memory counted, uint256[6] memory down) = ProbeDays.downs(m, a.also, a.struck, a.slots, a.quorum);
+        uint256 uptimePpm = ProbeDays.uptime(counted, down);
+        return (uptimePpm, Levels.stands(a.level, uptimePpm, counted, down, a.slotSeconds, a.carried));
     }
 
     /// @notice One slot by itself, for comparison with the words.

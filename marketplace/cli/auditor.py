@@ -68,6 +68,15 @@ def challenge(
             help="A folder of blobs, or the URL of an evidence server; without one only the leaves are judged.",
         ),
     ] = None,
+    receipts: Annotated[
+        Path | None,
+        typer.Option(
+            "--receipts",
+            exists=True,
+            dir_okay=False,
+            help="Accepted receipts that the report may not know, in the form of attempts.jsonl; needs --evidence.",
+        ),
+    ] = None,
     rpc: RpcOption = RPC_DEFAULT,
     deployment: DeploymentOption = None,
     finality: FinalityOption = FINALITY_DEFAULT,
@@ -75,13 +84,17 @@ def challenge(
 ) -> None:
     """Try every challenge that code can judge, and show those that would succeed, ready to be sent; exit 5 if any."""
 
+    if receipts is not None and evidence is None:
+        raise typer.BadParameter("receipts are held against what was measured: name the evidence too")
+
     async def work() -> list[Challenge]:
-        from marketplace.cli.challenges import find_challenges
+        from marketplace.cli.challenges import find_challenges, read_receipts
         from rewards.blobs import source_at
 
         source = None if evidence is None else source_at(evidence)
+        kept = [] if receipts is None else read_receipts(receipts)
         async with open_chain(rpc, deployment, finality) as chain:
-            return [one for epoch in epochs for one in await find_challenges(chain, epoch, source)]
+            return [one for epoch in epochs for one in await find_challenges(chain, epoch, source, kept)]
 
     found = asyncio.run(work())
     if as_json:

@@ -8,15 +8,18 @@ from the chain's events; what was measured comes from the evidence and must hash
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contracts.challenges import Challenges
+from contracts.challenges import Challenges, Served
 from contracts.errors import RpcRefused
 from contracts.history import PublishedReport, read_report
 from contracts.leaves import leaf_hashes, proof
 from contracts.measured import measured_hashes
+from contracts.messages import Status
+from contracts.operators import Operators
 from contracts.staking import Staking
 from contracts.types import ChallengeTarget, Checkpoint, Leaf, MeasuredLeaf, Timing
 from marketplace.errors import BondedError
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from contracts.calls import Call
     from contracts.chain import Chain
     from rewards.blobs import Source
+    from rewards.types import Attempt
 
 _ANYBODY = "0x" + "00" * 19 + "01"
 _AT_ONCE = 8
@@ -49,10 +53,29 @@ class Challenge:
     data: bytes
 
 
-async def find_challenges(chain: Chain, epoch: int, source: Source | None) -> list[Challenge]:
+class BadReceipts(BondedError):
+    """A line of the file of receipts is no attempt: write them in the form of attempts.jsonl."""
+
+
+def read_receipts(path: Path) -> list[Attempt]:
+    """Read accepted receipts in the form of attempts.jsonl (docs/protocol.md, section 3.4); raises BadReceipts."""
+    from rewards.attempt_lines import read_lines
+    from rewards.canonical import Unreadable
+
+    try:
+        with path.open() as lines:
+            return list(read_lines(lines))
+    except (Unreadable, ValueError) as error:
+        raise BadReceipts(f"{path.name} is not readable as attempts.jsonl: {error}") from None
+
+
+async def find_challenges(
+    chain: Chain, epoch: int, source: Source | None, receipts: Sequence[Attempt] = ()
+) -> list[Challenge]:
     """Return every challenge to an epoch's report that would succeed; raises ReportMissing or NotChallengeable.
 
-    Without evidence only the leaves are judged. At most one challenge of a ground is returned for a provider.
+    Without evidence only the leaves are judged. `receipts` are held against the slots that count as down (ground 7). At
+    most one challenge of a ground is returned for a provider.
     """
     head = await chain.head()
     published = await read_report(chain, epoch, head)
@@ -63,6 +86,8 @@ async def find_challenges(chain: Chain, epoch: int, source: Source | None) -> li
     if source is not None:
         measured = await asyncio.to_thread(_measured, source, published.signed.evidence)
         candidates += await _of_measurements(chain, epoch, published, targets, measured, head)
+        if receipts:
+            candidates += await _of_receipts(chain, epoch, targets, measured, receipts, head)
     turn = asyncio.Semaphore(_AT_ONCE)
     kept = await asyncio.gather(*[_tried(chain, turn, one) for one in candidates])
     return [one for one in kept if one is not None]
@@ -163,6 +188,44 @@ async def _of_measurements(
             call = challenges.void(target, one, path, slot, others, shown)
             made.append((target, 4, f"slot {slot} counts although too many were down in it", call))
     return made
+
+
+async def _of_receipts(
+    chain: Chain,
+    epoch: int,
+    targets: list[ChallengeTarget],
+    measured: tuple[MeasuredLeaf, ...],
+    receipts: Sequence[Attempt],
+    head: Checkpoint,
+) -> list[Candidate]:
+    """Bring for each provider the fewest receipts that undo its level."""
+    from contracts.clock import Clock
+    from rewards.served import slots_needed
+
+    domain, timing = chain.deployment.domain(), await Clock(chain).timing(head)
+    quorum = await Operators(chain, "Verifiers").quorum(head)
+    hashes = measured_hashes(domain.chain_id, domain.epoch_ledger, epoch, measured)
+    index_of = {one.provider: index for index, one in enumerate(measured)}
+    first = epoch * timing.slots_per_epoch
+    made: list[Candidate] = []
+    for target in targets:
+        provider, index = target.leaf.provider, index_of[target.leaf.provider]
+        kept = {
+            one.countersignature.slot - first: one
+            for one in receipts
+            if one.receipt.provider == provider and one.receipt.status == Status.SERVED
+        }
+        needed = slots_needed(target.leaf.slash_level, measured[index], kept, quorum, timing, epoch)
+        if not needed:
+            continue
+        shown = [_shown(kept[slot]) for slot in needed]
+        call = Challenges(chain).served(target, measured[index], proof(hashes, index), shown)
+        made.append((target, 7, f"customers were served in {len(shown)} slots that count as down", call))
+    return made
+
+
+def _shown(one: Attempt) -> Served:
+    return Served(one.receipt, one.provider_signature, one.countersignature, one.gateway_signature)
 
 
 async def _slot_off_duty(chain: Chain, one: MeasuredLeaf, epoch: int, timing: Timing, head: Checkpoint) -> int | None:

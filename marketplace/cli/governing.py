@@ -15,7 +15,6 @@ from marketplace.cli.output import ExitCode, fail
 from marketplace.cli.pause import readable
 from marketplace.cli.payment import pay
 
-_MOST_PAUSE_S = 7 * 86_400
 StatementArgument = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, help="What is put forward; only its digest goes on chain.")
 ]
@@ -31,7 +30,10 @@ def add_to(app: typer.Typer) -> None:
 def pause(
     access: Access,
     manner: Manner,
-    hours: Annotated[float, typer.Argument(min=0.001, max=168, help="How long; at most seven days.")],
+    hours: Annotated[
+        float,
+        typer.Argument(min=0.001, max=168, help="How long; cut to the longest pause there is, seven days at most."),
+    ],
 ) -> None:
     """Pause the market with the guardian's key, once in thirty days; nobody's withdrawal or claim is held up."""
 
@@ -48,7 +50,7 @@ def pause(
                     "a pause comes at most once in thirty days",
                     ExitCode.REFUSED_BY_CHAIN,
                 )
-            seconds = min(max(1, round(hours * 3600)), _MOST_PAUSE_S)
+            seconds = min(max(1, round(hours * 3600)), await guardian.most_pause_s(head))
             facts: dict[str, Any] = {"guardian": signer.address, "until about": readable(head.time + seconds)}
             steps = [("pause", guardian.pause(seconds))]
             await pay(chain, signer, access.keystore, steps, facts, manner)

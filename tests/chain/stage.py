@@ -135,8 +135,8 @@ class Stage:
         self.world.control.pass_time(max(1, timing.epoch_end(epoch) + 1 - head.time))
 
     def measured(self, epoch: int) -> MeasuredLeaf:
-        """Return what the verifiers measured of the provider: 36 of 60 slots down by two of three."""
-        down, mixed = (2**24 - 1, 0, 0, 0, 0, 0), (2**60 - 1, 0, 0, 0, 0, 0)
+        """Return what the verifiers measured of the provider: the first 36 of 60 slots down by two of three."""
+        down, mixed = ((2**24 - 1) << 36, 0, 0, 0, 0, 0), (2**60 - 1, 0, 0, 0, 0, 0)
         days = []
         for verifier, up in zip(self.verifiers, (down, down, mixed), strict=True):
             day = ProbeDay(self.provider.address, epoch, up, 100 << 16 * 4)

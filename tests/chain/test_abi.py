@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from contracts import leaves, messages, types, views
+from contracts import challenges, leaves, messages, types, views
 from contracts.abi import DEPLOYED, artifact
 from contracts.abi_values import report_values
 from contracts.codec import function
@@ -57,6 +57,7 @@ _LISTED = {
     "Receipt": messages.Receipt,
     "ProbeDay": messages.ProbeDay,
     "Countersignature": messages.Countersignature,
+    "Served": challenges.Served,
 }
 _OTHER_NAMES = {("Measured", "days_"): "days", ("Target", "leaf_proof"): "proof"}
 

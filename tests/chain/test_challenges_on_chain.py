@@ -8,6 +8,7 @@ import pytest
 
 from contracts.calls import Call
 from contracts.chain import Chain
+from contracts.challenges import Served
 from contracts.errors import ContractRefused
 from contracts.event_types import (
     BondSlashed,
@@ -95,7 +96,7 @@ async def test_no_ground_is_heard_against_an_honest_report(stage: Stage) -> None
         (challenges.equivocation(target, found, (), 3, same, day.signature), r"DayNotFound\(index=3, length=3\)"),
         (challenges.leaf(target), r"NoFault\(ground=6\)"),
         (challenges.sequence(target, before.leaf, before.proof), r"NoFault\(ground=6\)"),
-        (challenges.served(target, found, (), work, signature, counter, gateway), r"NothingToUndo\(epoch=1"),
+        (challenges.served(target, found, (), [Served(work, signature, counter, gateway)]), r"NothingToUndo\(epoch=1"),
         (challenges.duty(target, found, (), 60), r"SlotOutsideEpoch\(slot=60, slots=60\)"),
         (challenges.leaf(replace(target, signers=target.signers[:1])), "WrongSigners"),
         (challenges.leaf(replace(target, leaf=replace(target.leaf, strikes=3))), "NotInRoot"),
@@ -115,9 +116,9 @@ async def test_a_served_slot_cancels_the_slash_it_led_to(stage: Stage, chain: Ch
     counter = Countersignature(work.struct_hash(), stage.customers[0].address, DOWN_SLOT, 120, 2_100)
     signature, countersignature = signed(stage, stage.hot, work), signed(stage, gateway, counter)
     strange = signed(stage, stage.deployer, counter)
-    call = stage.challenges.served(target, found, (), work, signature, counter, strange)
-    await refused(stage, call, r"NoFault\(ground=7\)")
-    call = stage.challenges.served(target, found, (), work, signature, counter, countersignature)
+    for shown in ([], [Served(work, signature, counter, strange)]):
+        await refused(stage, stage.challenges.served(target, found, (), shown), r"NoFault\(ground=7\)")
+    call = stage.challenges.served(target, found, (), [Served(work, signature, counter, countersignature)])
     heard = await stage.world.do(stage.provider, call)
     event = heard.event(ChallengeSustained)
     assert (event.ground, event.slash_id, event.challenger) == (7, 1, stage.provider.address)

@@ -121,7 +121,7 @@ contract ArgumentsTest is Deployed {
         vm.stopPrank();
         uint256 own = 1e24 - total;
         vm.prank(address(court));
-        uint256 slashed = staking.slash(_provider, taken, false, false);
+        uint256 slashed = staking.slash(_provider, taken, IProviderStaking.Consequence.None);
         assertEq(slashed, taken < 1e24 ? taken : 1e24);
         uint256 left = slashed > own ? total - (slashed - own) : total;
         assertEq(staking.provider(_provider).unbonding, left);

@@ -17,6 +17,10 @@ contract Reader {
         return Messages.receipt(r);
     }
 
+    function acceptanceHash(IChallengeCourt.Countersignature calldata c) external pure returns (bytes32) {
+        return Messages.countersignature(c);
+    }
+
     function dayHash(address about, uint64 epoch, uint256[6] calldata up, uint256 histogram)
         external
         pure
@@ -195,27 +199,23 @@ contract Attacks is Deployed {
         vm.stopPrank();
     }
 
-    function measuredOf(address who, bool down) internal view returns (IChallengeCourt.Measured memory m) {
+    function measuredOf(address who, bool down, uint256 days_)
+        internal
+        view
+        returns (IChallengeCourt.Measured memory m)
+    {
         m.provider = who;
         m.duty[0] = (1 << 60) - 1;
-        m.days_ = new IChallengeCourt.Day[](2);
-        for (uint256 i = 0; i < 2; ++i) {
+        m.days_ = new IChallengeCourt.Day[](days_);
+        for (uint256 i = 0; i < days_; ++i) {
             m.days_[i].verifier = vm.addr(verifierKeys[i]);
             if (!down) m.days_[i].up[0] = (1 << 60) - 1;
             m.days_[i].signature = sign(verifierKeys[i], reader.dayHash(who, 0, m.days_[i].up, 0));
         }
     }
 
-    function testAVerifiersBondDoesNotGoToTheProviderWhoseSlashItUndoes() public {
-        address big = makeAddr("big");
-        (address s,) = makeAddrAndKey("big signer");
-        fund(big);
-        vm.startPrank(big);
-        staking.register(s, 5, 100, keccak256("offer"), "here", "http://b");
-        staking.stake(staking.requiredStake(5, 100));
-        vm.stopPrank();
-        IEpochLedger.Leaf memory leaf = leafOf(big, 5, 0);
-        IChallengeCourt.Measured memory m = measuredOf(big, true);
+    /// @dev A report of one leaf, in force, and the slash it calls for.
+    function openSlash(IEpochLedger.Leaf memory leaf, IChallengeCourt.Measured memory m) internal returns (uint256) {
         IEpochLedger.Report memory r;
         r.leafCount = 1;
         r.leaves = ledger.leafHash(0, leaf);
@@ -232,7 +232,20 @@ contract Attacks is Deployed {
         address proposer = makeAddr("proposer");
         fund(proposer);
         vm.prank(proposer);
-        court.propose(0, leaf, new bytes32[](0));
+        return court.propose(0, leaf, new bytes32[](0));
+    }
+
+    function testAVerifiersBondDoesNotGoToTheProviderWhoseSlashItUndoes() public {
+        address big = makeAddr("big");
+        (address s,) = makeAddrAndKey("big signer");
+        fund(big);
+        vm.startPrank(big);
+        staking.register(s, 5, 100, keccak256("offer"), "here", "http://b");
+        staking.stake(staking.requiredStake(5, 100));
+        vm.stopPrank();
+        IEpochLedger.Leaf memory leaf = leafOf(big, 5, 0);
+        IChallengeCourt.Measured memory m = measuredOf(big, true, 2);
+        openSlash(leaf, m);
 
         uint256 before = stakeToken.balanceOf(big);
         ISlashingCourt.ProbeDay memory other;
@@ -243,5 +256,80 @@ contract Attacks is Deployed {
             IChallengeCourt.Target(0, leaf, new bytes32[](0), signers()), m, new bytes32[](0), 0, other, signature
         );
         assertEq(stakeToken.balanceOf(big), before, "the two would undo any slash at no cost");
+    }
+
+    function testAReceiptThatAGatewayMakesUpDoesNotUndoASlashThatRestsOnSixtySlots() public {
+        (address gateway, uint256 key) = makeAddrAndKey("gateway");
+        fund(gateway);
+        vm.prank(gateway);
+        gateways.join("http://gateway");
+        IChallengeCourt.Measured memory m = measuredOf(provider, true, 2);
+        IChallengeCourt.Target memory target =
+            IChallengeCourt.Target(0, leafOf(provider, 4, 0), new bytes32[](0), signers());
+        uint256 id = openSlash(target.leaf, m);
+        IChallengeCourt.Served[] memory shown = new IChallengeCourt.Served[](30);
+        for (uint64 i = 0; i < 30; ++i) shown[i] = served(i, key);
+        IChallengeCourt.Served[] memory one = new IChallengeCourt.Served[](1);
+        one[0] = shown[0];
+        vm.expectRevert(abi.encodeWithSelector(IChallengeCourt.LevelStands.selector, 4, 16_666));
+        challenges.challengeServed(target, m, new bytes32[](0), one);
+        challenges.challengeServed(target, m, new bytes32[](0), shown);
+        assertEq(uint8(court.slash(id).stage), uint8(ISlashingCourt.Stage.Cancelled), "half an epoch is no level 4");
+    }
+
+    function served(uint64 slot, uint256 gatewayKey) internal view returns (IChallengeCourt.Served memory one) {
+        (one.receipt.provider, one.receipt.slot) = (provider, slot);
+        one.counter.receipt = reader.receiptHash(one.receipt);
+        one.counter.slot = slot;
+        one.signature = sign(signerKey, one.counter.receipt);
+        one.countersignature = sign(gatewayKey, reader.acceptanceHash(one.counter));
+    }
+
+    function testTheBondOfOneVerifierBuysNobodyOutOfWhatTheOthersSaw() public {
+        IChallengeCourt.Measured memory m = measuredOf(provider, true, 3);
+        IEpochLedger.Leaf memory leaf = leafOf(provider, 4, 0);
+        uint256 id = openSlash(leaf, m);
+        ISlashingCourt.ProbeDay memory other;
+        (other.provider, other.up[0]) = (provider, 1);
+        bytes memory signature = sign(verifierKeys[0], reader.dayHash(provider, 0, other.up, 0));
+        IChallengeCourt.Target memory target = IChallengeCourt.Target(0, leaf, new bytes32[](0), signers());
+        vm.expectRevert(abi.encodeWithSelector(IChallengeCourt.LevelStands.selector, 4, 0));
+        challenges.challengeEquivocation(target, m, new bytes32[](0), 0, other, signature);
+        ISlashingCourt.ProbeDay memory own = ISlashingCourt.ProbeDay(provider, 0, m.days_[0].up, 0);
+        court.proveProbeDays(other, signature, own, m.days_[0].signature);
+        assertEq(uint8(court.slash(id).stage), uint8(ISlashingCourt.Stage.Open), "the bond is gone, the slash is not");
+    }
+
+    function testAProviderThatIsJailedForItsHardwareDoesNotComeBackUnmeasured() public {
+        uint256 id = openSlash(leafOf(provider, 8, 1e6), measuredOf(provider, false, 2));
+        vm.warp(court.slash(id).executableAt);
+        if (court.slash(id).queued) court.release(id);
+        court.execute(id);
+        vm.startPrank(provider);
+        staking.stake(200 * WHOLE_STAKE);
+        uint64 from = clock.currentEpoch() + 1;
+        vm.expectRevert(abi.encodeWithSelector(IProviderStaking.NotMeasuredSince.selector, provider, from));
+        staking.unjail();
+        vm.stopPrank();
+    }
+
+    function testNoPauseIsLongEnoughForStakeToLeaveBeforeItIsJudged() public {
+        uint256 judged = clock.settlementSeconds() + court.challengeSeconds() + court.arbitrationSeconds();
+        uint256 reach = judged + court.marginSeconds() + guardian.mostPauseSeconds();
+        assertGe(staking.unbondingSeconds(), reach);
+        assertGe(verifiers.unbondingSeconds(), reach);
+        IProviderStaking.FeesAtRisk memory none;
+        vm.prank(provider);
+        staking.unbond(200 * WHOLE_STAKE, none);
+        uint256 id = openSlash(leafOf(provider, 8, 1e6), measuredOf(provider, false, 2));
+        vm.warp(court.slash(id).executableAt - 1);
+        fund(address(this));
+        court.contest(id, 0);
+        vm.warp(court.slash(id).ruleBy - 1);
+        court.rule(id, true, new address[](0));
+        if (court.slash(id).queued) court.release(id);
+        guardian.pause(guardian.mostPauseSeconds());
+        vm.warp(guardian.pausedUntil());
+        assertEq(court.execute(id), 20 * WHOLE_STAKE, "it is still there");
     }
 }

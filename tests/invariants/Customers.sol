@@ -94,6 +94,12 @@ abstract contract Customers is Stakers {
         escrow.fundSla(bound(amount, 1, 1e12));
         escrow.fundSlaStake(bound(amount, 1, 1e24));
         ledger.fundIncentives(bound(amount, 1, 1e12));
+        if (amount % 3 == 0) {
+            uint256 fund = escrow.stakeSlaFund();
+            uint256 burned = stakeToken.balanceOf(BURN_ADDRESS);
+            assertEq(escrow.burnSlaStake(), fund, "all of it");
+            assertEq(stakeToken.balanceOf(BURN_ADDRESS), burned + fund, "to the fire");
+        }
         vm.stopPrank();
     }
 

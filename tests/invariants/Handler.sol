@@ -51,7 +51,7 @@ contract Handler is Courts {
     function pause(uint256 who, uint256 seconds_) external counted {
         if (block.timestamp < guardian.nextPauseAt()) vm.warp(guardian.nextPauseAt());
         address provider = present(who);
-        guardian.pause(uint64(bound(seconds_, 1, 7 days)));
+        guardian.pause(uint64(bound(seconds_, 1, guardian.mostPauseSeconds())));
         vm.startPrank(provider);
         try staking.stake(1) {
             revert("stake came in during a pause");

@@ -5,6 +5,7 @@ import {Market} from "./Market.sol";
 import {IEpochClock} from "../../contracts/interfaces/IEpochClock.sol";
 import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
 import {IJobEscrow} from "../../contracts/interfaces/IJobEscrow.sol";
+import {IProviderStaking} from "../../contracts/interfaces/IProviderStaking.sol";
 
 /// @notice What one contract alone may ask of another is refused to every other caller, with whatever arguments.
 contract AccessProof is Market {
@@ -14,10 +15,11 @@ contract AccessProof is Market {
         assert(!ok);
     }
 
-    function check_nobody_but_the_court_slashes_stake(address who, uint256 amount, bool jail, bool remove_) external {
-        vm.assume(who != address(court));
+    function check_nobody_but_the_court_slashes_stake(address who, uint256 amount, uint8 consequence) external {
+        vm.assume(who != address(court) && consequence <= uint8(type(IProviderStaking.Consequence).max));
         _register();
-        _refused(who, address(staking), abi.encodeCall(staking.slash, (PROVIDER, amount, jail, remove_)));
+        IProviderStaking.Consequence what = IProviderStaking.Consequence(consequence);
+        _refused(who, address(staking), abi.encodeCall(staking.slash, (PROVIDER, amount, what)));
     }
 
     function check_nobody_but_staking_slashes_delegation(address who, uint256 amount, address to) external {

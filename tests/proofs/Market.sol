@@ -50,7 +50,7 @@ abstract contract Market is Test {
         stakeToken = new DevToken("Stake", "STK", 18);
         paymentToken = new DevToken("Payment", "PAY", 6);
         authority = new Authority(address(this));
-        guardian = new Guardian(address(authority));
+        guardian = new Guardian(address(authority), 30);
         clock = new EpochClock(
             address(authority),
             IEpochClock.Config(1, 60, 4, 0),

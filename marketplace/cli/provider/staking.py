@@ -280,7 +280,7 @@ def unjail(
     access: ProviderAccess,
     manner: Manner,
 ) -> None:
-    """Return to work after a jail; the stake must have reached its requirement again."""
+    """Return to work after a jail: with the required stake, and wrong hardware measured anew by a quorum."""
     session = access.load()
 
     async def work() -> None:
@@ -299,6 +299,9 @@ def unjail(
                 "stake": await _stake_tokens(chain, at, known.stake),
                 "required stake": await _stake_tokens(chain, at, known.required_stake),
             }
+            since = await staking.measure_from(owner.address, at)
+            if since:
+                numbers["measured in epoch, if jailed for its hardware"] = f"{since} or later"
             step = Step("unjail", staking.unjail())
             await carry_out(session, chain, owner, "unjail", numbers, [step], manner, "Return to work?")
 

@@ -38,9 +38,13 @@ def rest_of(market, function):
         "challengeVoid": (3, [], []),
         "challengeEquivocation": (0, other, sign_day(market.ground, VERIFIER_KEYS[0], other)),
         "challengeServed": (
-            served,
-            sign_receipt(market.ground, signer_key(market.small), served),
-            *countersign(market.ground, VERIFIER_KEYS[3], served, market.alice, 3),
+            [
+                (
+                    served,
+                    sign_receipt(market.ground, signer_key(market.small), served),
+                    *countersign(market.ground, VERIFIER_KEYS[3], served, market.alice, 3),
+                )
+            ],
         ),
     }[function]
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.contracts.ChallengeCourt.attested import SLOTS, computed, slashed, waiting
 from tests.contracts.ChallengeCourt.challenge_acts import DOWN, LEVEL, bad_day, refusal, sustain
+from tests.contracts.support.market import STAKE
 from tests.contracts.support.reports import plain
 
 GROUND, FUNCTION = 2, "challengeComputation"
@@ -46,6 +47,27 @@ def test_a_good_leaf_that_lies_costs_its_signers_as_much_and_the_provider_gets_n
     """Favours are faults: nobody lost anything, so the bonds go to the challenger, the fire and the fund."""
     case = waiting(market, bad_day(market), {"uptime_ppm": 1_000_000})
     sustain(case, GROUND, FUNCTION, *case.arguments(), lost=0)
+
+
+@pytest.mark.parametrize("state", [waiting, slashed])
+@pytest.mark.parametrize("level", [5, 6])
+def test_an_outage_of_which_the_words_hold_nothing_is_wrong(market, state, level):
+    """Before the first epoch there was nobody to be down, and its sixty seconds are no two days."""
+    case = state(market, bad_day(market), {"slash_level": level})
+    sustain(case, GROUND, FUNCTION, *case.arguments(), lost={5: 20, 6: 40}[level] * STAKE)
+
+
+def test_an_outage_that_may_have_come_from_the_epoch_before_is_no_fault(market):
+    market.settle([])
+    case = slashed(market, bad_day(market, epoch=1), {"slash_level": 5})
+    assert refusal(case, FUNCTION, *case.arguments()) == ("NoFault", GROUND)
+
+
+def test_an_outage_ended_where_the_epoch_began_with_a_slot_that_was_up(market):
+    market.settle([])
+    late = DOWN & ~1
+    case = waiting(market, bad_day(market, epoch=1, downs={0: late, 1: late}), {"slash_level": 5})
+    sustain(case, GROUND, FUNCTION, *case.arguments(), lost=20 * STAKE)
 
 
 def test_what_is_right_to_the_ppm_is_no_fault(market):

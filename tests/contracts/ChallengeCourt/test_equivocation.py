@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contracts.ChallengeCourt.attested import FULL, malleated, probe_day, sign_day, slashed, waiting
-from tests.contracts.ChallengeCourt.challenge_acts import LEVEL, UP, bad_day, refusal, sustain
+from tests.contracts.ChallengeCourt.challenge_acts import DOWN, LEVEL, UP, bad_day, refusal, sustain
 from tests.contracts.SlashingCourt.acts import VERIFIER_BOND
 from tests.contracts.support.market import VERIFIER_KEYS
 from tests.contracts.support.refusals import refused
@@ -17,10 +17,16 @@ def number_of(market, index):
     return sorted((0, 1), key=lambda i: int(market.verifier_accounts[i].address, 16))[index]
 
 
+def third_of(market, index):
+    """Return which of three verifiers signed the day at an index."""
+    return sorted((0, 1, 2), key=lambda i: int(market.verifier_accounts[i].address, 16))[index]
+
+
 def other_day(market, index, up=FULL, histogram=0, **fields):
     """Return another day of the same verifier, signed."""
     day = probe_day(fields.get("provider", market.small), fields.get("epoch", 0), up, histogram)
-    key = VERIFIER_KEYS[fields.get("number", number_of(market, index))]
+    number = fields["number"] if "number" in fields else number_of(market, index)
+    key = VERIFIER_KEYS[number]
     return day, sign_day(fields.get("ground", market.ground), key, day)
 
 
@@ -75,6 +81,44 @@ def test_who_said_two_things_loses_its_whole_bond_and_nobody_else_anything(marke
     shown = other_day(market, index)
     sustain(case, GROUND, FUNCTION, *case.arguments(), index, *shown, wrong=[verifier], part=VERIFIER_BOND, lost=0)
     assert market.verifiers.memberCount() == 2
+
+
+@pytest.mark.parametrize("state", [waiting, slashed])
+def test_the_bond_of_one_verifier_buys_nobody_out_of_what_the_others_saw(market, state):
+    """Two of three saw it down; without the third, whatever it says, they still are more than half."""
+    case = state(market, bad_day(market, downs={0: DOWN, 1: DOWN, 2: DOWN}), LEVEL)
+    shown = other_day(market, 1, number=third_of(market, 1))
+    assert refusal(case, FUNCTION, *case.arguments(), 1, *shown) == ("LevelStands", 4, 333_333)
+
+
+@pytest.mark.parametrize("state", [waiting, slashed])
+@pytest.mark.parametrize(("silent", "falls"), [(0, True), (2, False)])
+def test_of_three_days_only_one_that_the_majority_needed_undoes_anything(market, state, silent, falls):
+    """Verifiers 0 and 1 saw it down, verifier 2 saw it up."""
+    one = bad_day(market, downs={0: DOWN, 1: DOWN, 2: 0})
+    case = state(market, one, LEVEL)
+    verifier = market.verifier_accounts[silent].address
+    index = [day.verifier for day in one.days].index(verifier.lower())
+    shown = other_day(market, index, up=7, number=silent)
+    if not falls:
+        assert refusal(case, FUNCTION, *case.arguments(), index, *shown) == ("LevelStands", 4, 333_333)
+        return
+    arguments = (*case.arguments(), index, *shown)
+    sustain(case, GROUND, FUNCTION, *arguments, wrong=[verifier], part=VERIFIER_BOND, lost=0)
+
+
+@pytest.mark.parametrize("code", [7, 8])
+def test_what_rests_on_no_day_is_not_undone_by_one(market, code):
+    case = slashed(market, bad_day(market), {"slash_level": code})
+    assert refusal(case, FUNCTION, *case.arguments(), 0, *other_day(market, 0)) == ("LevelStands", code, 10**6)
+
+
+def test_an_outage_falls_with_the_day_of_a_verifier_whose_word_it_needed(market):
+    market.settle([])
+    case = slashed(market, bad_day(market, epoch=1), {"slash_level": 5})
+    verifier = market.verifier_accounts[number_of(market, 0)].address
+    shown = other_day(market, 0, epoch=1)
+    sustain(case, GROUND, FUNCTION, *case.arguments(), 0, *shown, wrong=[verifier], part=VERIFIER_BOND, lost=0)
 
 
 def test_another_histogram_is_another_day(market):

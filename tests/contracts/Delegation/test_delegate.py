@@ -3,7 +3,7 @@
 from brownie.test import given, strategy
 from hypothesis import HealthCheck, settings
 
-from tests.contracts.support.market import CPU, STAKE
+from tests.contracts.support.market import CPU, JAIL, REMOVAL, STAKE
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.stakes import delegate, slash, take_back, undelegate
 
@@ -15,10 +15,10 @@ def test_refuses_nothing(market):
 def test_refuses_to_stand_behind_nobody_and_behind_who_may_not_work(market, as_court):
     found = refused(market.delegation.delegate, market.fresh, 1, sender=market.dora)
     assert found == ("NotActive", market.fresh.address.lower())
-    slash(market, as_court, 0, jail=True)
+    slash(market, as_court, 0, consequence=JAIL)
     found = refused(market.delegation.delegate, market.small, 1, sender=market.dora)
     assert found == ("NotActive", market.small.address.lower())
-    slash(market, as_court, 0, remove=True)
+    slash(market, as_court, 0, consequence=REMOVAL)
     assert refused(market.delegation.delegate, market.small, 1, sender=market.dora)[0] == "NotActive"
 
 

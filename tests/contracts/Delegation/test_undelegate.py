@@ -1,6 +1,6 @@
 """undelegate: shares behind a provider begin to leave."""
 
-from tests.contracts.support.market import STAKE
+from tests.contracts.support.market import JAIL, REMOVAL, STAKE
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.stakes import delegate, slash, undelegate
 
@@ -74,9 +74,9 @@ def test_never_more_than_nine_batches_are_open_whenever_people_leave(market):
 
 def test_works_in_every_status_and_while_paused(market, as_court):
     delegate(market, 10 * STAKE)
-    slash(market, as_court, 0, jail=True)
+    slash(market, as_court, 0, consequence=JAIL)
     undelegate(market, STAKE)
-    slash(market, as_court, 0, remove=True)
+    slash(market, as_court, 0, consequence=REMOVAL)
     undelegate(market, STAKE)
     market.pause()
     undelegate(market, 8 * STAKE)

@@ -1,6 +1,8 @@
 """withdraw and mature: what delegators get back, and when."""
 
-from tests.contracts.support.market import STAKE
+import pytest
+
+from tests.contracts.support.market import JAIL, JAIL_UNTIL_MEASURED, NOTHING, REMOVAL, STAKE
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.stakes import delegate, slash, undelegate
 
@@ -76,15 +78,14 @@ def test_pays_everybody_in_a_slashed_batch_and_leaves_no_dust(market, as_court):
     assert market.delegation.totalUnbonding() == market.delegation.totalMatured() == 0
 
 
-def test_pays_in_every_status_and_while_paused(market, as_court):
+@pytest.mark.parametrize("consequence", [NOTHING, JAIL, JAIL_UNTIL_MEASURED, REMOVAL])
+def test_pays_in_every_status_and_while_paused(market, as_court, consequence):
     delegate(market, 3 * STAKE)
-    for change in ({}, {"jail": True}, {"remove": True}):
-        slash(market, as_court, 0, **change)
-        undelegate(market, STAKE)
-        market.wait(140)
-        if not market.guardian.paused():
-            market.pause(7 * 24 * 3600)
-        assert withdraw(market).return_value == STAKE
+    slash(market, as_court, 0, consequence=consequence)
+    undelegate(market, STAKE)
+    market.wait(140)
+    market.pause()
+    assert withdraw(market).return_value == STAKE
 
 
 def test_drops_exits_that_a_slash_emptied_so_that_nobody_is_shut_out_by_them(market, as_court):
@@ -119,6 +120,6 @@ def test_anybody_may_take_matured_batches_out_of_the_pool_and_nothing_changes_by
     assert (market.delegation.totalUnbonding(), market.delegation.totalMatured()) == (STAKE, STAKE)
     assert market.delegation.position(market.small, market.dora) == before
     assert "BatchMatured" not in market.delegation.mature(market.small, {"from": market.stranger}).events
-    market.pause()
     market.wait(80)
+    market.pause()
     assert "BatchMatured" in market.delegation.mature(market.small, {"from": market.stranger}).events

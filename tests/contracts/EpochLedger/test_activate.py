@@ -61,9 +61,9 @@ def test_refuses_a_second_early_and_counts_from_completion(market):
 def test_refuses_while_the_market_is_paused(market):
     report = completed(market)
     market.wait(5)
-    market.pause(3600)
+    market.pause()
     assert refusal(market, report) == ("StillPaused", market.guardian.pausedUntil())
-    market.wait(3600)
+    market.wait_until(market.guardian.pausedUntil())
     market.activate(report)
 
 

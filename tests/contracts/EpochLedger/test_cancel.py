@@ -204,7 +204,7 @@ def test_a_report_that_nobody_completed_may_be_handed_in_again(market):
 
 def test_is_never_paused(market, as_challenges):
     market.submitted()
-    market.pause(3600)
+    market.pause()
     market.ledger.cancel(0, {"from": as_challenges})
 
 

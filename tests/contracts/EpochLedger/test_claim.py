@@ -237,5 +237,5 @@ def test_one_report_pays_the_history_of_many_and_an_older_one_a_part_of_it(marke
 
 def test_pays_while_the_market_is_paused(market):
     report = earned(market)
-    market.pause(3600)
+    market.pause()
     claim(market, report, market.large, 34 * PAY, 0)

@@ -36,5 +36,5 @@ def test_pays_what_is_owed_once(market):
 def test_adds_up_over_epochs_and_pays_while_the_market_is_paused(market):
     owing(market)
     owing(market)
-    market.pause(3600)
+    market.pause()
     assert market.ledger.claimOwed({"from": market.verifier_accounts[0]}).return_value == 4 * PAY

@@ -19,7 +19,7 @@ def test_refuses_without_allowance_or_tokens(market):
 
 
 def test_refuses_while_the_market_is_paused(market):
-    market.pause(3600)
+    market.pause()
     found = refused(market.ledger.fundIncentives, PAY, sender=market.fresh)
     assert found == ("StillPaused", market.guardian.pausedUntil())
 

@@ -50,7 +50,7 @@ def test_refuses_leaves_of_no_report(market):
 
 def test_refuses_leaves_while_the_market_is_paused(market):
     report = two(market)
-    market.pause(3600)
+    market.pause()
     assert refusal(market, report) == ("StillPaused", market.guardian.pausedUntil())
 
 

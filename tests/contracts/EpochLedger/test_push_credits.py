@@ -93,7 +93,7 @@ def test_what_credits_leave_over_of_their_total_stays_booked(market):
 
 def test_pays_customers_while_the_market_is_paused(market):
     report = ordinary(market)
-    market.pause(3600)
+    market.pause()
     alice, bob = (market.escrow.customer(who)["balance"] for who in (market.alice, market.bob))
     tx = push(market, report)
     assert market.escrow.customer(market.alice)["balance"] == alice + 3 * PAY

@@ -88,7 +88,7 @@ def test_what_pools_leave_over_of_their_total_stays_booked(market):
 
 def test_pays_delegators_while_the_market_is_paused(market):
     report = ordinary(market)
-    market.pause(3600)
+    market.pause()
     push(market, report)
     assert market.delegation.position(market.small, market.dora)["rewards"] == 3 * PAY
 

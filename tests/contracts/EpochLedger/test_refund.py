@@ -87,7 +87,7 @@ def test_nothing_is_reported_before_everything_is_returned(market, cancelled):
 
 
 def test_gives_every_customer_back_what_it_paid_paused_or_not(market, cancelled):
-    market.pause(3600)
+    market.pause()
     tx = refund(market, cancelled)
     assert [market.escrow.customer(who)["balance"] for who in (market.alice, market.bob)] == [1000 * PAY, 500 * PAY]
     told = {(str(e["customer"]), e["epoch"], e["amount"]) for e in tx.events["ChargeReturned"]}

@@ -47,7 +47,7 @@ def test_refuses_a_report_before_the_clock_is_opened(unopened):
 
 def test_refuses_a_report_while_the_market_is_paused(market):
     market.end_of(0)
-    market.pause(3600)
+    market.pause()
     report = ordinary(market)
     assert refusal(market, report) == ("StillPaused", market.guardian.pausedUntil())
     market.guardian.unpause({"from": market.pauser})

@@ -44,7 +44,7 @@ def test_refuses_charges_of_no_report(market):
 
 def test_refuses_charges_while_the_market_is_paused(market):
     report = submitted(market)
-    market.pause(3600)
+    market.pause()
     assert refusal(market, report) == ("StillPaused", market.guardian.pausedUntil())
 
 

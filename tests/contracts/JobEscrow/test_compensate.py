@@ -1,6 +1,6 @@
-"""compensate, withdrawCompensation and fundSlaStake: the stake token that slashes give to customers."""
+"""compensate, withdrawCompensation, fundSlaStake and burnSlaStake: the stake token that slashes give to customers."""
 
-from tests.contracts.support.market import STAKE
+from tests.contracts.support.market import BURN_ADDRESS, STAKE
 from tests.contracts.support.refusals import refused
 
 
@@ -83,3 +83,23 @@ def test_fund_sla_stake_refuses_nothing_and_takes_gifts_in_any_state(market):
     assert market.escrow.stakeSlaFund() == 4 * STAKE
     assert market.stake_token.balanceOf(market.escrow) == held + 4 * STAKE
     assert market.stake_token.balanceOf(market.fresh) == balance - 4 * STAKE
+
+
+def test_burn_sla_stake_refuses_when_there_is_nothing(market):
+    assert refused(market.escrow.burnSlaStake, sender=market.stranger) == ("ZeroAmount",)
+
+
+def test_burn_sla_stake_sends_all_of_the_fund_to_the_fire_and_nothing_else(market, as_court):
+    """Anybody may, in a pause too; what harmed customers were given stays theirs."""
+    give(market, as_court, 3 * STAKE)
+    market.escrow.compensate([market.alice], [3 * STAKE], {"from": as_court})
+    market.escrow.fundSlaStake(4 * STAKE, {"from": market.fresh})
+    market.pause()
+    fire, balance = market.stake_token.balanceOf(BURN_ADDRESS), market.stake_token.balanceOf(market.stranger)
+    tx = market.escrow.burnSlaStake({"from": market.stranger})
+    assert tx.return_value == 4 * STAKE
+    assert tx.events["StakeSlaFundChanged"] == {"delta": -4 * STAKE, "fundAfter": 0}
+    assert (market.escrow.stakeSlaFund(), market.escrow.totalCompensation()) == (0, 3 * STAKE)
+    assert market.stake_token.balanceOf(BURN_ADDRESS) == fire + 4 * STAKE
+    assert market.stake_token.balanceOf(market.stranger) == balance
+    assert market.stake_token.balanceOf(market.escrow) == 3 * STAKE

@@ -2,7 +2,7 @@
 
 from eth_account import Account
 
-from tests.contracts.support.market import CPU, STAKE, T4, VERIFIER_KEYS
+from tests.contracts.support.market import CPU, JAIL_UNTIL_MEASURED, STAKE, T4, VERIFIER_KEYS
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.statements import sign
 
@@ -114,9 +114,10 @@ def test_lists_a_provider_whose_stake_reaches_the_lowered_requirement(market):
 
 
 def test_lets_a_provider_that_was_jailed_for_its_hardware_come_back_with_what_it_has(market, as_court):
-    market.staking.slash(market.large, 60 * STAKE, True, False, {"from": as_court})
+    market.staking.slash(market.large, 60 * STAKE, JAIL_UNTIL_MEASURED, {"from": as_court})
     assert refused(market.staking.unjail, sender=market.large)[0] == "InsufficientStake"
-    measure(market, market.large, 0, T4, 1)
+    market.wait_until(market.clock.epochStart(1))
+    measure(market, market.large, 1, T4, 1)
     market.staking.unjail({"from": market.large})
     assert market.staking.isActive(market.large)
 

@@ -3,7 +3,7 @@
 from brownie.test import given, strategy
 from hypothesis import HealthCheck, settings
 
-from tests.contracts.support.market import STAKE, T4
+from tests.contracts.support.market import REMOVAL, STAKE, T4
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.stakes import rebond, slash, unbond
 
@@ -12,7 +12,7 @@ def test_refuses_nothing_strangers_and_the_removed(market, as_court):
     assert refused(market.staking.rebond, 0, sender=market.small) == ("ZeroAmount",)
     assert refused(market.staking.rebond, 1, sender=market.fresh) == ("NotRegistered", market.fresh.address.lower())
     unbond(market, STAKE)
-    slash(market, as_court, 0, remove=True)
+    slash(market, as_court, 0, consequence=REMOVAL)
     assert refused(market.staking.rebond, 1, sender=market.small) == ("ProviderRemoved", market.small.address.lower())
 
 

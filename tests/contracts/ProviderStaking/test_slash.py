@@ -1,18 +1,18 @@
 """slash: what the court can take, from what, and what it cannot."""
 
-from tests.contracts.support.market import STAKE
+from tests.contracts.support.market import JAIL, JAIL_UNTIL_MEASURED, NOTHING, REMOVAL, STAKE
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.stakes import delegate, slash, unbond, undelegate
 
 
 def test_refuses_everybody_but_the_court(market):
     for caller in (market.admin, market.small, market.stranger, market.challenges):
-        found = refused(market.staking.slash, market.small, 1, False, False, sender=caller)
+        found = refused(market.staking.slash, market.small, 1, NOTHING, sender=caller)
         assert found == ("NotCourt", str(caller.address).lower())
 
 
 def test_refuses_who_is_no_provider(market, as_court):
-    found = refused(market.staking.slash, market.fresh, 1, False, False, sender=as_court)
+    found = refused(market.staking.slash, market.fresh, 1, NOTHING, sender=as_court)
     assert found == ("NotRegistered", market.fresh.address.lower())
 
 
@@ -72,9 +72,9 @@ def test_slashing_never_touches_a_matured_unclaimed_unbond(market, as_court):
 def test_takes_all_until_the_second_of_maturity_and_nothing_at_it(market, as_court):
     release = unbond(market, 300 * STAKE).timestamp + market.staking.unbondingSeconds()
     market.next_block_at(release - 1)
-    assert market.staking.slash(market.small, STAKE, False, False, {"from": as_court}).return_value == STAKE
+    assert market.staking.slash(market.small, STAKE, NOTHING, {"from": as_court}).return_value == STAKE
     market.next_block_at(release)
-    assert market.staking.slash(market.small, STAKE, False, False, {"from": as_court}).return_value == 0
+    assert market.staking.slash(market.small, STAKE, NOTHING, {"from": as_court}).return_value == 0
     assert market.staking.withdrawable(market.small) == 299 * STAKE
 
 
@@ -126,16 +126,17 @@ def test_touches_no_other_provider(market, as_court):
 
 def test_jails_and_removes_even_when_nothing_is_left(market, as_court):
     slash(market, as_court, 10**40)
-    tx = slash(market, as_court, 1, jail=True)
+    tx = slash(market, as_court, 1, consequence=JAIL)
     assert tx.return_value == 0 and tx.events["Jailed"]["provider"] == market.small
     assert market.staking.provider(market.small)["status"] == 2
-    tx = slash(market, as_court, 1, jail=True)
+    tx = slash(market, as_court, 1, consequence=JAIL)
     assert "Jailed" not in tx.events
-    tx = slash(market, as_court, 1, remove=True)
+    tx = slash(market, as_court, 1, consequence=REMOVAL)
     assert tx.events["Removed"]["provider"] == market.small
     assert market.staking.provider(market.small)["status"] == 3
-    tx = slash(market, as_court, 1, jail=True, remove=True)
-    assert "Jailed" not in tx.events and "Removed" not in tx.events
+    for consequence in (JAIL, JAIL_UNTIL_MEASURED, REMOVAL):
+        tx = slash(market, as_court, 1, consequence=consequence)
+        assert "Jailed" not in tx.events and "Removed" not in tx.events
     assert market.staking.provider(market.small)["status"] == 3, "removal is for ever"
 
 

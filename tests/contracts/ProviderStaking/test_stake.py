@@ -4,7 +4,7 @@ import pytest
 from brownie.test import given, strategy
 from hypothesis import HealthCheck, settings
 
-from tests.contracts.support.market import STAKE, T4
+from tests.contracts.support.market import REMOVAL, STAKE, T4
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.stakes import unbond
 
@@ -20,7 +20,7 @@ def test_refuses_who_is_no_provider(market):
 
 
 def test_refuses_a_removed_provider(market, as_court):
-    market.staking.slash(market.small, 0, False, True, {"from": as_court})
+    market.staking.slash(market.small, 0, REMOVAL, {"from": as_court})
     found = refused(market.staking.stakeFor, market.small, 1, sender=market.stranger)
     assert found == ("ProviderRemoved", market.small.address.lower())
 

@@ -1,6 +1,6 @@
 """unbond: stake begins to leave."""
 
-from tests.contracts.support.market import STAKE
+from tests.contracts.support.market import JAIL, REMOVAL, STAKE
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.stakes import slash, unbond
 
@@ -49,9 +49,9 @@ def test_ends_activity_below_the_requirement_but_not_at_it(market):
 
 
 def test_works_for_the_jailed_and_the_removed(market, as_court):
-    slash(market, as_court, 0, jail=True)
+    slash(market, as_court, 0, consequence=JAIL)
     unbond(market, STAKE)
-    slash(market, as_court, 0, remove=True)
+    slash(market, as_court, 0, consequence=REMOVAL)
     unbond(market, 299 * STAKE)
     market.wait(121)
     assert market.staking.withdraw.call({"from": market.small}) == 300 * STAKE

@@ -2,7 +2,7 @@
 
 from eth_utils import keccak
 
-from tests.contracts.support.market import CPU
+from tests.contracts.support.market import CPU, REMOVAL
 from tests.contracts.support.refusals import refused
 
 DIGEST = keccak(text="another offer")
@@ -14,7 +14,7 @@ def test_refuses_who_is_no_provider(market):
 
 
 def test_refuses_a_removed_provider(market, as_court):
-    market.staking.slash(market.small, 0, False, True, {"from": as_court})
+    market.staking.slash(market.small, 0, REMOVAL, {"from": as_court})
     found = refused(market.staking.update, market.bob, DIGEST, "eu", "http://y", sender=market.small)
     assert found == ("ProviderRemoved", market.small.address.lower())
 

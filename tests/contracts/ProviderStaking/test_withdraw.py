@@ -1,6 +1,8 @@
 """withdraw: what has matured is paid."""
 
-from tests.contracts.support.market import STAKE
+import pytest
+
+from tests.contracts.support.market import JAIL, JAIL_UNTIL_MEASURED, NOTHING, REMOVAL, STAKE
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.stakes import slash, take_back, unbond
 
@@ -55,16 +57,15 @@ def test_leaves_no_dust_behind_when_a_slashed_pool_empties(market, as_court):
     assert market.staking.provider(market.small)["slashedTotal"] == 7
 
 
-def test_pays_in_every_status_and_while_paused(market, as_court):
-    for change in ({}, {"jail": True}, {"remove": True}):
-        slash(market, as_court, 0, **change)
-        unbond(market, 10 * STAKE)
-        market.wait(121)
-        balance = market.stake_token.balanceOf(market.small)
-        if not market.guardian.paused():
-            market.pause(7 * 24 * 3600)
-        assert market.staking.withdraw({"from": market.small}).return_value == 10 * STAKE
-        assert market.stake_token.balanceOf(market.small) == balance + 10 * STAKE
+@pytest.mark.parametrize("consequence", [NOTHING, JAIL, JAIL_UNTIL_MEASURED, REMOVAL])
+def test_pays_in_every_status_and_while_paused(market, as_court, consequence):
+    slash(market, as_court, 0, consequence=consequence)
+    unbond(market, 10 * STAKE)
+    market.wait(121)
+    balance = market.stake_token.balanceOf(market.small)
+    market.pause()
+    assert market.staking.withdraw({"from": market.small}).return_value == 10 * STAKE
+    assert market.stake_token.balanceOf(market.small) == balance + 10 * STAKE
 
 
 def test_is_not_held_up_by_a_pool_that_a_slash_emptied(market, as_court):

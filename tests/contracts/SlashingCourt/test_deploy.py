@@ -50,13 +50,19 @@ def test_refuses_contracts_that_obey_another_court(market, built):
 class Beside:
     """A second market's contracts up to its court, at addresses predicted from the deployer's nonce."""
 
-    def __init__(self, market, built, deploy_script, unbonding=(82, 82)):
+    def __init__(self, market, built, deploy_script, unbonding=(112, 112), guardian=None):
         deployer, sender = market.admin, {"from": market.admin}
         nonce = web3.eth.get_transaction_count(deployer.address)
         at = [deploy_script.created_address(deployer.address, nonce + i) for i in range(8)]
         self.ledger, self.staking, self.delegation, self.escrow, self.verifiers, self.court, self.challenges = at[:7]
         self.market, self.built, self.sender = market, built, sender
-        stake, pay, clock, guardian = market.stake_token, market.payment_token, market.clock, market.guardian
+        self.guardian = guardian or market.guardian
+        stake, pay, clock, guardian = (
+            market.stake_token,
+            market.payment_token,
+            market.clock,
+            guardian or market.guardian,
+        )
         built.EpochLedger.deploy(
             clock, pay, self.escrow, self.verifiers, self.delegation, deployer, self.challenges, guardian, sender
         )
@@ -78,7 +84,7 @@ class Beside:
     def arguments(self, config=(6, 6, 6, LEAST)):
         market = self.market
         addresses = [self.staking, self.escrow, self.ledger, self.verifiers, self.challenges]
-        return market.stake_token, *addresses, market.authority, market.guardian, config
+        return market.stake_token, *addresses, market.authority, self.guardian, config
 
     def refused(self, *config):
         return deployment_refused(self.built.SlashingCourt, *self.arguments(config), sender=self.market.admin)
@@ -87,16 +93,27 @@ class Beside:
         return self.built.SlashingCourt.deploy(*self.arguments(), self.sender)
 
 
-@pytest.mark.parametrize(("unbonding", "name"), [((81, 82), "staking"), ((82, 81), "verifiers")])
+@pytest.mark.parametrize(("unbonding", "name"), [((111, 112), "staking"), ((112, 111), "verifiers")])
 def test_refuses_to_judge_whoever_may_be_gone(market, built, deploy_script, unbonding, name):
-    """Epoch 60, activation 4, challenge 6, arbitration 6, margin 6: 82 seconds are needed, 81 are refused."""
+    """Epoch 60, activation 4, challenge 6, arbitration 6, margin 6, pause 30: 112 seconds, and 111 are refused."""
     found = Beside(market, built, deploy_script, unbonding).refused(6, 6, 6, LEAST)
-    assert found == ("OutOfBounds", f"{name}.unbondingSeconds", 81, 82, 2**64 - 1)
+    assert found == ("OutOfBounds", f"{name}.unbondingSeconds", 111, 112, 2**64 - 1)
 
 
 def test_takes_exactly_the_time_that_is_needed(market, built, deploy_script):
     beside = Beside(market, built, deploy_script)
     assert beside.deploy() == beside.court
+
+
+def test_the_longest_pause_counts_and_no_second_one_fits_in(market, built, deploy_script):
+    """With pauses of seven days unbonding is as much longer; and judgement ends before the guardian may pause again."""
+    week, month = 7 * 86_400, 30 * 86_400
+    guardian = built.Guardian.deploy(market.authority, week, {"from": market.admin})
+    beside = Beside(market, built, deploy_script, (82 + week - 1, 82 + week), guardian)
+    found = beside.refused(6, 6, 6, LEAST)
+    assert found == ("OutOfBounds", "staking.unbondingSeconds", 81 + week, 82 + week, 2**64 - 1)
+    found = beside.refused(14 * 86_400, 9 * 86_400, 6, LEAST)
+    assert found == ("OutOfBounds", "reach", 64 + 6 + month, 1, month)
 
 
 @pytest.mark.parametrize(

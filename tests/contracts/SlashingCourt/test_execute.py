@@ -17,7 +17,7 @@ from tests.contracts.SlashingCourt.acts import (
     shares,
     stage,
 )
-from tests.contracts.support.market import BURN_ADDRESS, STAKE
+from tests.contracts.support.market import BURN_ADDRESS, NOTHING, STAKE
 from tests.contracts.support.refusals import refused
 from tests.contracts.support.reports import make_leaf
 
@@ -67,10 +67,11 @@ def test_refuses_what_is_queued(market):
 
 def test_refuses_while_the_market_is_paused_and_goes_on_after(market):
     slash_id = opened(market)
-    market.pause(60)
-    market.wait(50)
-    assert refusal(market, slash_id) == ("StillPaused", market.guardian.pausedUntil())
-    market.wait(11)
+    market.pause()
+    until = market.guardian.pausedUntil()
+    market.wait_until(until - 1)
+    assert refusal(market, slash_id) == ("StillPaused", until)
+    market.wait_until(until)
     market.execute(slash_id)
 
 
@@ -118,7 +119,7 @@ def test_holds_half_for_the_harmed(market):
 @pytest.mark.parametrize("taken", [1, 2, 3, 9, 10, 11])
 def test_parts_sum_to_what_was_taken_however_little_it_is(market, as_court, taken):
     """Dust attacks: a provider leaves a few units behind. Rounding favours the SLA fund alone."""
-    market.staking.slash(market.small, 300 * STAKE - taken, False, False, {"from": as_court})
+    market.staking.slash(market.small, 300 * STAKE - taken, NOTHING, {"from": as_court})
     market.stake_token.transfer(market.stranger, 300 * STAKE - taken, {"from": as_court})
     slash_id, _ = harmed(market, {market.alice: 1})
     event = market.execute(slash_id).events["SlashExecuted"]

@@ -60,8 +60,8 @@ def test_refuses_the_production_parameters_as_they_are_committed(deploy_script):
     ("name", "value", "least"),
     [
         ("escrow.thaw_seconds", 71, 72),
-        ("staking.unbonding_seconds", 81, 82),
-        ("verifiers.unbonding_seconds", 81, 82),
+        ("staking.unbonding_seconds", 111, 112),
+        ("verifiers.unbonding_seconds", 111, 112),
         ("verifiers.quorum", 1, 2),
         ("limits.most_charged", 999_999_999_999_999, 1_000_000_000_000_000),
     ],
@@ -69,6 +69,12 @@ def test_refuses_the_production_parameters_as_they_are_committed(deploy_script):
 def test_refuses_parameters_that_do_not_fit_together(deploy_script, tmp_path, name, value, least):
     path = changed(tmp_path, DEVNET, {name: value})
     with pytest.raises(deploy_script.DeploymentError, match=rf"{name}.* is {value}, but must be at least {least} "):
+        deploy_script.read_parameters(path)
+
+
+def test_refuses_a_longest_pause_that_unbonding_does_not_outlast(deploy_script, tmp_path):
+    path = changed(tmp_path, DEVNET, {"governance.most_pause_seconds": 39})
+    with pytest.raises(deploy_script.DeploymentError, match=r"staking\.unbonding_seconds is 120, but .* at least 121 "):
         deploy_script.read_parameters(path)
 
 

@@ -9,7 +9,7 @@ from tests.contracts.support.act import itself, tried
 from tests.contracts.support.acts import acts
 from tests.contracts.support.busy import busy
 from tests.contracts.support.logs import read
-from tests.contracts.support.market import PAY, STAKE
+from tests.contracts.support.market import JAIL, NOTHING, PAY, REMOVAL, STAKE
 from tests.contracts.support.rebuilt_judgement import agree
 from tests.contracts.support.reports import make_leaf
 
@@ -23,15 +23,15 @@ GOVERNANCE = {"Authority", "Timelock"}
 def wholly_slashed(m):
     """Let the court take all that provider and delegators have, from unbonding pools too."""
     court = itself(m.court)
-    tried(m.staking.slash, m.small, 10**24, False, False, court)
+    tried(m.staking.slash, m.small, 10**24, NOTHING, court)
 
 
 def jailed(m):
-    tried(m.staking.slash, m.large, STAKE, True, False, itself(m.court))
+    tried(m.staking.slash, m.large, STAKE, JAIL, itself(m.court))
 
 
 def removed(m):
-    tried(m.staking.slash, m.fresh, 0, False, True, itself(m.court))
+    tried(m.staking.slash, m.fresh, 0, REMOVAL, itself(m.court))
 
 
 FORCED = (wholly_slashed, jailed, removed)
@@ -92,7 +92,10 @@ def test_whatever_is_done_in_whatever_order_storage_is_what_the_events_say(deplo
     assert done > 35, "of about a hundred; after a removal or a cancelled report much is refused"
 
 
-@pytest.mark.parametrize("name", ["ledger.refund", "staking.measureHardware", "court.rule"])
+@pytest.mark.parametrize(
+    "name",
+    ["ledger.refund", "staking.measureHardware", "court.rule", "verifiers.setEndpoint", "verifiers.commitDays"],
+)
 def test_after_an_act_that_a_random_order_seldom_reaches_storage_is_what_the_events_say(deployment, alive, seen, name):
     life, deployment.last_report = busy_again(deployment, alive)
     act = acts(deployment, life)[name]

@@ -67,6 +67,7 @@ class Stage:
             (m.escrow, m.escrow.depositWithPermit, self.it, 1, FAR, 27, b"\x01" * 32, b"\x01" * 32),
             (m.escrow, m.escrow.fundSla, 1),
             (m.escrow, m.escrow.fundSlaStake, 1),
+            (m.escrow, m.escrow.burnSlaStake),
             (m.escrow, m.escrow.withdraw),
             (m.escrow, m.escrow.withdrawCompensation),
             (m.staking, m.staking.stake, 1),

@@ -52,6 +52,11 @@ def fund_sla_stake(stage):
     yield lambda: stage.act(stage.market.escrow.fundSlaStake, 5)
 
 
+def burn_sla_stake(stage):
+    stage.act(stage.market.escrow.fundSlaStake, 5)
+    yield lambda: stage.act(stage.market.escrow.burnSlaStake)
+
+
 def stake(stage):
     yield lambda: stage.act(stage.market.staking.stake, 5)
 
@@ -218,6 +223,7 @@ ACTS = {
     withdraw_from_escrow: {"JobEscrow.withdraw"},
     fund_sla: {"JobEscrow.fundSla"},
     fund_sla_stake: {"JobEscrow.fundSlaStake"},
+    burn_sla_stake: {"JobEscrow.burnSlaStake"},
     stake: {"ProviderStaking.stake"},
     stake_for: {"ProviderStaking.stakeFor"},
     withdraw_stake: {"ProviderStaking.withdraw"},

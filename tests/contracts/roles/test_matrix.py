@@ -133,6 +133,7 @@ ANYBODYS = (
     *("ledger.pushCredits", "ledger.pushPools", "ledger.cancel", "ledger.refund", "ledger.claim", "ledger.multicall"),
     *("staking.stakeFor", "staking.measureHardware", "delegation.delegate", "delegation.mature"),
     *("escrow.deposit", "escrow.depositWithPermit", "escrow.fundSla", "escrow.fundSlaStake", "escrow.setCap"),
+    "escrow.burnSlaStake",
     *("court.propose", "court.contest", "court.lapse", "court.execute", "court.compensate"),
     *("court.proveReceipts", "court.proveProbeDays"),
     *("challenges.challengeSignatures", "challenges.challengeComputation", "challenges.challengeDuty"),

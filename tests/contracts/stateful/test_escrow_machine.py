@@ -181,6 +181,13 @@ class EscrowMachine:
         self.fund += st_amount
         self.stake_fund += st_amount
 
+    def rule_burn(self, st_who):
+        if self.stake_fund:
+            self.escrow.burnSlaStake({"from": self.people[st_who]})
+        else:
+            assert refused(self.escrow.burnSlaStake, sender=self.people[st_who]) == ("ZeroAmount",)
+        self.stake_fund = 0
+
     def rule_compensate(self, st_who, st_other, st_amount):
         one, other = self.people[st_who], self.people[st_other]
         self.escrow.compensate([one, other], [st_amount, 1], {"from": self.court})

@@ -8,7 +8,7 @@ from brownie.test import state_machine, strategy
 from hypothesis import Phase
 
 from tests.contracts.stateful.stake_mirror import MOST_EXITS, SCALE, Provider
-from tests.contracts.support.market import STAKE
+from tests.contracts.support.market import JAIL, NOTHING, STAKE
 from tests.contracts.support.refusals import refused
 
 REQUIRED = {0: 200 * STAKE, 1: 600 * STAKE}
@@ -136,7 +136,11 @@ class StakingMachine:
         if p.stake + p.pool.tokens < amount:
             self.reached.add("delegation slashed")
         taken = p.slash(amount, now)
-        assert self.staking.slash(name, amount, jail, False, {"from": self.court}).return_value == taken == amount
+        assert (
+            self.staking.slash(name, amount, JAIL if jail else NOTHING, {"from": self.court}).return_value
+            == taken
+            == amount
+        )
         p.jailed = p.jailed or jail
 
     # -------------------------------------------------------------------------------------------------- delegators

@@ -16,11 +16,10 @@ from contracts.types import Report
 from tests.contracts.support import governance_acts, reports, statements
 from tests.contracts.support.act import Act, itself
 from tests.contracts.support.busy import GATEWAY_KEY, Life
-from tests.contracts.support.market import CPU, PAY, STAKE, VERIFIER_KEYS, Market
+from tests.contracts.support.market import CPU, JAIL, NOTHING, PAY, STAKE, VERIFIER_KEYS, Market
 from tests.contracts.support.statements import plain_measured, probe_day, receipt
 
 NONE32 = b"\x00" * 32
-JAILS_NOT, REMOVES_NOT = False, False
 
 
 def acts(market: Market, life: Life) -> dict[str, Act]:
@@ -99,7 +98,7 @@ def _staking(m: Market, life: Life) -> dict[str, Act]:
     soon = m.now() + 6_000
 
     def jailed() -> None:
-        staking.slash(small, 1, True, REMOVES_NOT, {"from": itself(m.court)})
+        staking.slash(small, 1, JAIL, {"from": itself(m.court)})
 
     def reopened() -> tuple[Any, ...]:
         return STAKE, m.risk(small, life.partial, life.settled)
@@ -126,7 +125,7 @@ def _staking(m: Market, life: Life) -> dict[str, Act]:
         "staking.measureHardware": Act(staking.measureHardware, hardware, m.stranger),
         "staking.withdraw": Act(staking.withdraw, lambda: (), small),
         "staking.unjail": Act(staking.unjail, lambda: (), small, jailed),
-        "staking.slash": Act(staking.slash, lambda: (small.address, 1, JAILS_NOT, REMOVES_NOT), itself(m.court)),
+        "staking.slash": Act(staking.slash, lambda: (small.address, 1, NOTHING), itself(m.court)),
     }
 
 
@@ -189,6 +188,7 @@ def _escrow(m: Market, life: Life) -> dict[str, Act]:
         "escrow.withdrawCompensation": Act(escrow.withdrawCompensation, lambda: (), compensated(m, life)),
         "escrow.fundSla": Act(escrow.fundSla, lambda: (PAY,), m.stranger),
         "escrow.fundSlaStake": Act(escrow.fundSlaStake, lambda: (STAKE,), m.stranger),
+        "escrow.burnSlaStake": Act(escrow.burnSlaStake, lambda: (), m.stranger),
         "escrow.charge": Act(escrow.charge, lambda: (epoch, [(alice.address, PAY)]), ledger),
         "escrow.returnCharges": Act(escrow.returnCharges, lambda: (epoch, [(alice.address, PAY)]), ledger, approved),
         "escrow.credit": Act(escrow.credit, lambda: ([(alice.address, m.small.address, PAY)],), ledger, approved),
@@ -317,7 +317,8 @@ def _challenges(m: Market, life: Life) -> dict[str, Act]:
         one = receipt(m.small, slot)
         signature = statements.sign(keccak(text=f"signer of {m.small.address}"), ledger, "Receipt", one)
         counter = (statements.struct_hash(ledger, "Receipt", one), m.alice.address.lower(), slot, 120, 900)
-        return one, signature, counter, statements.sign(GATEWAY_KEY, ledger, "Countersignature", counter)
+        accepted = statements.sign(GATEWAY_KEY, ledger, "Countersignature", counter)
+        return ([(one, signature, counter, accepted)],)
 
     waiting, unpushed = life.waiting, life.unpushed
     before = m.proof(unpushed, m.small)

@@ -12,9 +12,11 @@ from contracts.types import Report
 from tests.contracts.support import reports
 from tests.contracts.support.market import CPU, PAY, STAKE, VERIFIER_KEYS, Market
 from tests.contracts.support.reports import make_leaf
-from tests.contracts.support.statements import measured_leaf
+from tests.contracts.support.statements import ALL_SLOTS, measured_leaf
 
 GATEWAY_KEY = keccak(text="gateway gina")
+NEARLY_NINETY = (ALL_SLOTS[0] & ~(0x7F << 10), *ALL_SLOTS[1:])
+"""Seven of sixty slots down, from the tenth on: one slot less, and no level 3 follows."""
 
 
 @dataclass
@@ -65,7 +67,11 @@ def busy(market: Market) -> Life:
     m.execute(executed)
     m.court.compensate(executed, pages[0], reports.page_proof(pages, 0), {"from": m.stranger})
 
-    down = [measured_leaf(m.ledger.address, p, 1, tuple(VERIFIER_KEYS[:2])) for p in (m.small, m.large)]
+    keys = tuple(VERIFIER_KEYS[:2])
+    down = [
+        measured_leaf(m.ledger.address, m.small, 1, keys, NEARLY_NINETY),
+        measured_leaf(m.ledger.address, m.large, 1, keys),
+    ]
     measured = {1: sorted([*down, measured_leaf(m.ledger.address, m.fresh, 1)], key=lambda leaf: leaf.provider)}
     unpushed = m.submitted(
         [
@@ -82,9 +88,13 @@ def busy(market: Market) -> Life:
 
     m.register(m.fresh, CPU, 1)  # some seconds into epoch 2
     assert m.now() > m.clock.epochStart(2)
-    down = [measured_leaf(m.ledger.address, p, 2, tuple(VERIFIER_KEYS[:2])) for p in (m.small, m.large)]
+    down = [measured_leaf(m.ledger.address, p, 2, keys) for p in (m.small, m.large)]
     measured[2] = sorted([*down, measured_leaf(m.ledger.address, m.fresh, 2)], key=lambda leaf: leaf.provider)
-    leaves = [make_leaf(m.small, 24 * PAY, PAY, level=3), make_leaf(m.large, 31 * PAY, PAY), make_leaf(m.fresh)]
+    leaves = [
+        make_leaf(m.small, 24 * PAY, PAY, level=3),
+        make_leaf(m.large, 31 * PAY, PAY, uptime_ppm=0),
+        make_leaf(m.fresh),
+    ]
     waiting = m.submitted(leaves, charges={m.alice: 10 * PAY}, measured=measured[2])
     partial = m.next_report(leaves, charges={m.alice: 3 * PAY})
     m.submit(partial)

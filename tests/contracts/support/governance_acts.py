@@ -23,8 +23,8 @@ def _rules(m: Market) -> dict[str, Act]:
         "clock.open": Act(m.clock.open, lambda: (m.now(),), setter, error="AlreadyOpen"),
         "clock.setRules": Act(m.clock.setRules, lambda: (rules,), setter),
         "clock.setLimits": Act(m.clock.setLimits, lambda: (limits,), setter),
-        "guardian.pause": Act(m.guardian.pause, lambda: (60,), m.pauser),
-        "guardian.unpause": Act(m.guardian.unpause, lambda: (), m.pauser, lambda: m.pause(60)),
+        "guardian.pause": Act(m.guardian.pause, lambda: (20,), m.pauser),
+        "guardian.unpause": Act(m.guardian.unpause, lambda: (), m.pauser, m.pause),
     }
     for name in ("clock", "guardian", "court"):
         function = getattr(m, name).setAuthority

@@ -21,6 +21,7 @@ BURN_ADDRESS = "0x000000000000000000000000000000000000dEaD"
 VERIFIER_KEYS = [keccak(text=f"verifier {i}") for i in range(4)]
 CPU, T4 = 0, 1
 EXECUTED = 4  # ISlashingCourt.Stage
+NOTHING, JAIL, JAIL_UNTIL_MEASURED, REMOVAL = range(4)  # IProviderStaking.Consequence
 NO_LEAF = ("0x" + 40 * "0", *(0,) * 10, False)
 
 
@@ -340,8 +341,9 @@ class Market:
         assert self.court.totalBonds() == bonds - before["bond"]
         return tx
 
-    def pause(self, seconds: int = 3600) -> None:
-        """Pause the market; checks that it is."""
+    def pause(self, seconds: int | None = None) -> None:
+        """Pause the market, for as long as may be if nothing is said; checks that it is."""
+        seconds = self.guardian.mostPauseSeconds() if seconds is None else seconds
         self.guardian.pause(seconds, {"from": self.pauser})
         assert self.guardian.paused() and self.guardian.pausedUntil() == self.now() + seconds
 

@@ -58,6 +58,7 @@ class Staker:
     endpoint: str
     registered_at: int
     status: int = 1
+    measure_from: int = 0
     stake: int = 0
     tokens: int = 0
     shares: int = 0
@@ -164,6 +165,7 @@ class Staking(Mirror):
 
     def Jailed(self, e: Values, time: int) -> None:
         self.stakers[e["provider"]].status = 2
+        self.stakers[e["provider"]].measure_from = e["measureFrom"] or self.stakers[e["provider"]].measure_from
 
     def Unjailed(self, e: Values, time: int) -> None:
         self.stakers[e["provider"]].status = 1
@@ -189,6 +191,7 @@ class Staking(Mirror):
                 (f"provider {who}", view + money, tuple(c.provider(who))),
                 (f"unbonds {who}", described, c.unbonds(who)),
                 (f"withdrawable {who}", p.matured + ripe, c.withdrawable(who)),
+                (f"measureFrom {who}", p.measure_from, c.measureFrom(who)),
                 (f"maintenance {who}", p.windows, c.maintenance(who, 0, 2**62)),
             ]
         return facts + [(f"signer {s}", who, c.providerOfSigner(s)) for s, who in self.signers.items()]

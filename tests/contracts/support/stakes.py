@@ -6,7 +6,7 @@ from typing import Any
 
 from brownie import accounts
 
-from tests.contracts.support.market import Market
+from tests.contracts.support.market import NOTHING, Market
 
 
 def _books(market: Market) -> tuple[int, int, int, int]:
@@ -54,14 +54,14 @@ def rebond(market: Market, amount: int, who: Any = None) -> Any:
     return tx
 
 
-def slash(market: Market, court: Any, amount: int, who: Any = None, jail: bool = False, remove: bool = False) -> Any:
+def slash(market: Market, court: Any, amount: int, who: Any = None, consequence: int = NOTHING) -> Any:
     """Slash as the court; checks the order stake, unbonding, delegation and that matured is never touched."""
     who = who or market.small
     token, staking, delegation = market.stake_token, market.staking, market.delegation
     before, pool = staking.provider(who).dict(), delegation.pool(who).dict()
     held, behind, court_held = token.balanceOf(staking), token.balanceOf(delegation), token.balanceOf(court)
     matured = staking.withdrawable(who)
-    tx = staking.slash(who, amount, jail, remove, {"from": court})
+    tx = staking.slash(who, amount, consequence, {"from": court})
     from_stake = min(amount, before["stake"])
     from_unbonding = min(amount - from_stake, before["unbonding"])
     own = from_stake + from_unbonding

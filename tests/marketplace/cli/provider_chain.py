@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,23 @@ class Market:
         self.send(self.devnet.accounts[0].address, Token(self.deployment, "StakeToken").mint(to, whole * WHOLE))
 
 
-def open_market(folder: Path, gateway_endpoint: str = "http://127.0.0.1:1") -> Market:
-    """Start a devnet, deploy, open the epoch clock and let one gateway join."""
+LONG_PAUSES = {
+    "governance": {"most_pause_seconds": 3_600},
+    "staking": {"unbonding_seconds": 4_000},
+    "verifiers": {"unbonding_seconds": 4_000},
+}
+"""A deployment whose guardian may pause for an hour, and from which leaving takes longer than that."""
+
+
+def open_market(
+    folder: Path,
+    gateway_endpoint: str = "http://127.0.0.1:1",
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Market:
+    """Start a devnet, deploy with single parameters changed, open the epoch clock and let one gateway join."""
     devnet = Devnet.start()
     try:
-        deployment = deploy(devnet)
+        deployment = deploy(devnet, changes)
         path = folder / "deployment.json"
         deployment.write(path)
         market = Market(devnet, deployment, devnet.accounts[7], path)

@@ -7,18 +7,19 @@ import asyncio
 import pytest
 
 from contracts.chain import Chain, Finality
+from contracts.codec import function
 from contracts.court import Court
 from contracts.guardian import Guardian
 from contracts.signing import keccak
 from contracts.types import SlashStage
 from contracts.views import SlashView
-from tests.marketplace.cli.provider_chain import WHOLE, Terminal, free_port, make_provider, open_market
+from tests.marketplace.cli.provider_chain import LONG_PAUSES, WHOLE, Terminal, free_port, make_provider, open_market
 from tests.marketplace.cli.test_provider_earnings import gather, report_of, settle
 
 
 @pytest.fixture
 def market(tmp_path):
-    market = open_market(tmp_path)
+    market = open_market(tmp_path, changes=LONG_PAUSES)
     yield market
     market.devnet.stop()
 
@@ -33,6 +34,13 @@ def test_the_guardians_key_pauses_once_in_thirty_days_and_ends_a_pause_early(tmp
     assert run(stranger, "pause", "1", "--yes", code=3)["error"]["code"] == 3, "only the guardian may"
     assert "until about" in run(guardian, "pause", "2", "--dry-run")
     run(guardian, "pause", "2", "--yes")
+    asked = {
+        "to": market.deployment.address("Guardian"),
+        "data": "0x" + function("Guardian", "pausedUntil").encode(()).hex(),
+    }
+    until = int(market.devnet.rpc("eth_call", asked, "latest"), 16)
+    begun = int(market.devnet.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    assert until - begun == 3_600, "cut to the longest there is"
     market.give_stake(stranger.address, 5_000)
     joining = run(stranger, "join-gateway", "http://127.0.0.1:5", "--yes", code=3)["error"]
     assert "paused the market until" in joining["message"]

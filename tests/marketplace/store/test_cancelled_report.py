@@ -201,7 +201,20 @@ async def test_returned_charges_count_as_used_and_not_charged_until_they_are_cha
     assert [line for line in await check_books(town.database, town.chain) if not line.equal] == []
 
 
-async def test_settlement_waits_out_a_pause_and_says_so(town: Market) -> None:
+LONG_PAUSES = {
+    "governance": {"most_pause_seconds": 120},
+    "staking": {"unbonding_seconds": 240},
+    "verifiers": {"unbonding_seconds": 240},
+}
+"""A deployment whose guardian may pause for longer than an epoch."""
+
+
+async def test_settlement_waits_out_a_pause_and_says_so(devnet: Devnet, database: Database, tmp_path: Path) -> None:
+    async with market(devnet, database, tmp_path, changes=LONG_PAUSES) as town:
+        await _wait_out_a_pause(town)
+
+
+async def _wait_out_a_pause(town: Market) -> None:
     await town.live_through(0)
     await town.do(town.deployer, Guardian(town.chain).pause(120))
     await _tick(town)
