@@ -50,7 +50,7 @@ async def until(condition: Any) -> None:
 async def test_the_upstream_is_closed_when_the_customer_leaves_and_the_hold_waits(town) -> None:
     provider = await town.add(gap_s=0.03)
     await leave_after(town, 2)
-    await until(lambda: provider.left)
+    await until(lambda: provider.left and provider.unsent)
     await town.settled()
     assert len(provider.unsent) == 1
     assert statuses(town) == []
@@ -167,7 +167,7 @@ async def test_a_hold_whose_receipt_never_comes_is_voided_in_its_time(town) -> N
 
 async def test_a_customer_who_does_not_read_is_given_up(town) -> None:
     await town.add(words=200_000, ignore_limit=True)
-    town.desk.patience = replace(town.desk.patience, events_spare=1_000_000, body_most=1 << 30)
+    town.desk.patience = replace(town.desk.patience, events_spare=1_000_000, body_most=1 << 30, total_s=600.0)
     body = b'{"model":"mock-model","messages":[{"role":"user","content":"x"}],"max_tokens":5,"stream":true}'
     _, writer = await asyncio.open_connection("127.0.0.1", town.server.port, limit=1024)
     writer.write(
