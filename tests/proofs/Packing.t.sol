@@ -3,13 +3,11 @@ pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
 
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-
 import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
 import {Leaves} from "../../contracts/libraries/Leaves.sol";
 import {Sums} from "../../contracts/libraries/Sums.sol";
 
-/// @dev What the ledger does with one packed leaf and with a proof.
+/// @dev What the ledger does with one packed leaf.
 contract Folding {
     function pack(IEpochLedger.Leaf calldata leaf) external pure returns (uint256, uint256) {
         return Leaves.pack(leaf);
@@ -30,10 +28,6 @@ contract Folding {
 
     function earned(bytes32[2] calldata packed) external pure returns (address, uint256, uint256) {
         return Leaves.earned(packed);
-    }
-
-    function verify(bytes32[] calldata proof, bytes32 root, bytes32 node) external pure returns (bool, bool) {
-        return (Leaves.verify(proof, root, node), MerkleProof.verifyCalldata(proof, root, node));
     }
 }
 
@@ -97,13 +91,6 @@ contract PackingProof is Test {
         assert(provider == leaf.provider);
         assert(fees == leaf.cumulativeFees);
         assert(incentive == leaf.cumulativeIncentive);
-    }
-
-    function check_a_proof_leads_where_openzeppelin_says(bytes32 a, bytes32 b, bytes32 root, bytes32 node) external view {
-        bytes32[] memory proof = new bytes32[](2);
-        (proof[0], proof[1]) = (a, b);
-        (bool ours, bool theirs) = folding.verify(proof, root, node);
-        assert(ours == theirs);
     }
 
     function check_two_sums_and_a_rest_share_a_word_without_touching(uint96 fees, uint96 incentives, uint64 rest)
