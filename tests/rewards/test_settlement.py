@@ -5,27 +5,22 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from contracts.leaves import harm_root
 from contracts.measured import measured_root
-from contracts.messages import Status
-from contracts.types import Credit, Harm, Harmed, Leaf, Pool, ProviderStatus
+from contracts.types import Credit, Harm, Harmed, Pool, ProviderStatus
 from rewards.rules import rules_version
 from rewards.settlement import settle
 from rewards.state import GENESIS, state_digest
 from rewards.testing import Network
 from rewards.types import EpochInputs, Settlement
+from tests.rewards.leaf import leaf_of
 
 UNIT = 10**12
 DAY = 1440
-
-
-def _leaf(settled: Settlement, provider: str) -> Leaf:
-    return next(leaf for leaf in settled.report.leaves if leaf.provider == provider)
 
 
 def _check_books(inputs: EpochInputs, settled: Settlement) -> None:
@@ -166,120 +161,9 @@ def test_a_provider_that_was_up_in_all_slots_is_never_slashed(seed: int) -> None
                 epoch, probe_days=net.probe_days(epoch, down), attempts=net.attempts(epoch, 20, seed), opening=opening
             )
         )
-        leaf = _leaf(settled, name)
+        leaf = leaf_of(settled, name)
         assert (leaf.uptime_ppm, leaf.slash_level, leaf.strikes) == (10**6, 0, 0)
         opening = settled.closing
-
-
-def _net_with(down: dict[int, range], providers: int = 8, **changes: object) -> tuple[Network, EpochInputs]:
-    net = Network(providers=providers, slots=DAY, **changes)  # type: ignore[arg-type]
-    return net, net.inputs(probe_days=net.probe_days(0, {net.provider_names[i]: slots for i, slots in down.items()}))
-
-
-@pytest.mark.parametrize(
-    ("down_slots", "uptime", "level"),
-    [(0, 10**6, 0), (28, 980_555, 0), (29, 979_861, 0), (43, 970_138, 0), (44, 969_444, 1), (73, 949_305, 2),
-     (145, 899_305, 3), (721, 499_305, 4), (1440, 0, 4)],
-)  # fmt: skip
-def test_uptime_decides_the_level(down_slots: int, uptime: int, level: int) -> None:
-    net, inputs = _net_with({0: range(down_slots)})
-    leaf = _leaf(settle(inputs), net.provider_names[0])
-    assert (leaf.uptime_ppm, leaf.slash_level, leaf.strikes) == (uptime, level, int(level > 0))
-
-
-def test_slots_in_which_too_many_are_down_are_void_for_all() -> None:
-    net, inputs = _net_with({0: range(100), 1: range(100), 2: range(100), 3: range(50, 90)})
-    settled = settle(inputs)
-    assert [leaf.slash_level for leaf in settled.report.leaves] == [0] * 8
-    assert _leaf(settled, net.provider_names[0]).uptime_ppm == 10**6
-    net, inputs = _net_with({0: range(100), 1: range(100), 2: range(20)})
-    settled = settle(inputs)
-    assert _leaf(settled, net.provider_names[0]).uptime_ppm == (1420 - 80) * 10**6 // 1420
-
-
-def test_a_slot_in_which_a_paying_customer_was_served_counts_as_up() -> None:
-    net, inputs = _net_with({0: range(1440)})
-    name = net.provider_names[0]
-    served = [net.attempt(name, net.customer_names[0], slot, job=slot.to_bytes(32)) for slot in range(0, 1440, 2)]
-    leaf = _leaf(settle(replace(inputs, attempts=tuple(served))), name)
-    assert (leaf.uptime_ppm, leaf.slash_level) == (500_000, 3)
-
-
-def test_an_attempt_that_failed_does_not_make_a_slot_up() -> None:
-    net, inputs = _net_with({0: range(1440)})
-    name = net.provider_names[0]
-    failed = [
-        net.attempt(name, net.customer_names[0], slot, job=slot.to_bytes(32), status=Status.TIMEOUT, signed=False)
-        for slot in range(100)
-    ]
-    leaf = _leaf(settle(replace(inputs, attempts=tuple(failed))), name)
-    assert (leaf.uptime_ppm, leaf.success_ppm, leaf.slash_level) == (0, 0, 4)
-
-
-def test_declared_maintenance_is_not_held_against_anybody() -> None:
-    net = Network(providers=8, slots=DAY)
-    name = net.provider_names[0]
-    days = net.probe_days(0, {name: range(300)})
-    assert _leaf(settle(net.inputs(probe_days=days)), name).slash_level == 3
-    settled = settle(net.inputs(probe_days=days, maintenance={name: [net.window(0, 0, 300)]}))
-    leaf = _leaf(settled, name)
-    assert (leaf.uptime_ppm, leaf.slash_level) == (10**6, 0)
-    away = _leaf(settle(net.inputs(maintenance={name: [net.window(0, -5, 1445)]})), name)
-    assert (away.uptime_ppm, away.measured, away.cumulative_incentive) == (10**6, False, 0)
-
-
-def test_slots_before_the_registration_do_not_count() -> None:
-    net = Network(providers=8, slots=DAY)
-    name = net.provider_names[0]
-    net.change(name, registered_at=net.timing.genesis + 300 * 60)
-    leaf = _leaf(settle(net.inputs(probe_days=net.probe_days(0, {name: range(300)}))), name)
-    assert (leaf.uptime_ppm, leaf.slash_level) == (10**6, 0)
-
-
-def test_below_a_quorum_nothing_speaks_against_a_provider() -> None:
-    net = Network(providers=8, slots=DAY)
-    name = net.provider_names[0]
-    others = [day for day in net.probe_days(0) if day.day.provider != name]
-    alone = net.probe_day(0, name, 0, range(1440), counts=[0] * 15 + [9])
-    settled = settle(net.inputs(probe_days=[*others, alone]))
-    leaf = _leaf(settled, name)
-    assert (leaf.uptime_ppm, leaf.slash_level, leaf.ttft_p95_bucket, leaf.measured) == (10**6, 0, 255, False)
-    assert leaf.cumulative_incentive == 0  # nothing measured, no availability incentive
-
-
-def test_nobody_is_struck_within_three_points_of_the_median() -> None:
-    """Everybody loses about 6 %, each at another time, so that no slot is void: nobody is struck."""
-    down = {index: range(index * 90, index * 90 + 90) for index in range(8)}
-    _, inputs = _net_with(down)
-    assert [leaf.slash_level for leaf in settle(inputs).report.leaves] == [0] * 8
-    down[0] = range(0, 140)
-    net, inputs = _net_with(down)
-    assert _leaf(settle(inputs), net.provider_names[0]).slash_level == 2
-
-
-def test_an_outage_runs_on_across_epochs_and_ends_in_jail_then_removal() -> None:
-    net = Network(providers=8, slots=DAY)
-    name, opening, levels = net.provider_names[0], GENESIS, []
-    for epoch in range(7):
-        settled = settle(net.inputs(epoch, probe_days=net.probe_days(epoch, {name: range(1440)}), opening=opening))
-        levels.append(_leaf(settled, name).slash_level)
-        opening = settled.closing
-    assert levels == [4, 4, 5, 4, 4, 6, 4]
-    assert (_leaf(settled, name).strikes, _leaf(settled, name).standing) == (6, 2)
-    assert next(state for state in opening.providers if state.provider == name).down_run_slots == 7 * 1440
-
-
-def test_unbonding_at_the_end_of_a_bad_epoch_does_not_escape_it() -> None:
-    net = Network(providers=8, slots=DAY)
-    name = net.provider_names[0]
-    opening = settle(net.inputs()).closing
-    net.change(name, stake=0)
-    days = net.probe_days(1, {name: range(1440)})
-    settled = settle(net.inputs(1, probe_days=days, opening=opening))
-    assert _leaf(settled, name).slash_level == 4
-    after = settle(net.inputs(2, probe_days=net.probe_days(2, {name: range(1440)}), opening=settled.closing))
-    leaf = _leaf(after, name)
-    assert (leaf.uptime_ppm, leaf.slash_level, leaf.strikes) == (10**6, 0, 1)
 
 
 def test_a_jailed_provider_keeps_its_leaf_and_its_earnings() -> None:
@@ -288,7 +172,7 @@ def test_a_jailed_provider_keeps_its_leaf_and_its_earnings() -> None:
     first = settle(net.inputs(attempts=net.attempts(0, 50)))
     net.change(name, status=ProviderStatus.REMOVED)
     second = settle(net.inputs(1, opening=first.closing))
-    assert _leaf(second, name).cumulative_fees == _leaf(first, name).cumulative_fees > 0
+    assert leaf_of(second, name).cumulative_fees == leaf_of(first, name).cumulative_fees > 0
 
 
 def test_customers_of_a_dead_provider_get_everything_back() -> None:
@@ -311,7 +195,7 @@ def test_customers_of_a_dead_provider_get_everything_back() -> None:
         sorted((Credit(one, name, 940 + 48), Credit(other, name, 470 + 24)), key=lambda credit: credit.customer)
     )
     assert (totals.credits, totals.credits_from_fund) == (1_482, 72)
-    leaf = _leaf(settled, name)
+    leaf = leaf_of(settled, name)
     assert (leaf.cumulative_fees, leaf.slash_level) == (0, 4)
     weights = tuple({one: 1_000, other: 501}[customer] for customer in sorted((one, other)))
     harmed = Harmed(name, tuple(sorted((one, other))), weights)
@@ -324,7 +208,7 @@ def test_nobody_is_harmed_by_a_strike_or_where_nobody_paid() -> None:
     paid = net.attempt(struck, net.customer_names[0], 0, job=b"\x01" * 32, charge_atto=UNIT)
     days = net.probe_days(0, {struck: range(45), dead: range(1440)})
     settled = settle(net.inputs(attempts=[paid], probe_days=days))
-    assert (_leaf(settled, struck).slash_level, _leaf(settled, dead).slash_level) == (1, 4)
+    assert (leaf_of(settled, struck).slash_level, leaf_of(settled, dead).slash_level) == (1, 4)
     assert settled.harmed == () and settled.report.harms == ()
 
 
@@ -336,7 +220,10 @@ def test_delegators_share_in_the_incentive_and_the_provider_keeps_its_commission
     _check_books(net.inputs(), settled)
     # 40 % of a budget of 1,000,000 for two equal providers: 200,000 each, of which 600/800 less a tenth are the pool's.
     assert settled.report.pools == (Pool(name, 135_000),)
-    assert (_leaf(settled, name).cumulative_incentive, _leaf(settled, other).cumulative_incentive) == (65_000, 200_000)
+    assert (leaf_of(settled, name).cumulative_incentive, leaf_of(settled, other).cumulative_incentive) == (
+        65_000,
+        200_000,
+    )
     assert (settled.report.totals.incentive, settled.report.totals.pools) == (265_000, 135_000)
 
 
@@ -377,7 +264,7 @@ def test_three_strikes_put_a_provider_on_probation_and_two_good_epochs_lift_it()
         inputs = net.inputs(epoch, probe_days=net.probe_days(epoch, {name: range(down)}), opening=opening)
         settled = settle(inputs)
         _check_books(inputs, settled)
-        seen.append((_leaf(settled, name).strikes, _leaf(settled, name).standing))
+        seen.append((leaf_of(settled, name).strikes, leaf_of(settled, name).standing))
         opening = replace(settled.closing, report=bytes([epoch + 1]) * 32)
     assert seen == [(1, 0), (1, 0), (2, 0), (3, 2), (3, 1), (3, 0), (3, 2), (3, 1), (3, 2)]
 
@@ -391,17 +278,17 @@ def test_an_epoch_that_is_not_measured_does_not_lift_a_standing() -> None:
     low = tuple(replace(one, standing=2) if one.provider == name else one for one in opening.providers)
     opening = replace(opening, providers=low, report=b"\x01" * 32)
     unseen = [day for day in net.probe_days(1) if day.day.provider != name]
-    assert _leaf(settle(net.inputs(1, probe_days=unseen, opening=opening)), name).standing == 2
-    assert _leaf(settle(net.inputs(1, opening=opening)), name).standing == 1
+    assert leaf_of(settle(net.inputs(1, probe_days=unseen, opening=opening)), name).standing == 2
+    assert leaf_of(settle(net.inputs(1, opening=opening)), name).standing == 1
 
 
 def test_a_failed_canary_costs_the_availability_incentive_and_the_score() -> None:
     net = Network(providers=4)
     name, other = net.provider_names[:2]
     settled = settle(net.inputs(canary_days=[net.canary_day(0, name, 0, 9, 8), net.canary_day(0, other, 0, 9, 9)]))
-    assert _leaf(settled, name).cumulative_incentive == 0 < _leaf(settled, other).cumulative_incentive
-    assert _leaf(settled, name).verification_ppm == 888_888
-    assert _leaf(settled, name).score_ppm < _leaf(settled, other).score_ppm
+    assert leaf_of(settled, name).cumulative_incentive == 0 < leaf_of(settled, other).cumulative_incentive
+    assert leaf_of(settled, name).verification_ppm == 888_888
+    assert leaf_of(settled, name).score_ppm < leaf_of(settled, other).score_ppm
 
 
 def test_a_slow_provider_scores_below_a_fast_one() -> None:
@@ -413,7 +300,7 @@ def test_a_slow_provider_scores_below_a_fast_one() -> None:
         for name in net.provider_names
     ]
     settled = settle(net.inputs(probe_days=days))
-    leaf = _leaf(settled, slow)
+    leaf = leaf_of(settled, slow)
     assert leaf.ttft_p95_bucket == 12 and leaf.score_ppm < 850_000
     assert all(other.score_ppm == 10**6 for other in settled.report.leaves if other.provider != slow)
 
@@ -433,7 +320,7 @@ def test_every_provider_and_every_charged_customer_is_explained() -> None:
     )
     assert behind["delegated"] == 10**18 and behind["to_delegators"] == settled.report.totals.pools
     money = next(numbers for rule, numbers in rules.items() if rule.startswith("fees"))
-    assert money["part"] - money["credited"] == money["fees"] == _leaf(settled, dead).cumulative_fees
+    assert money["part"] - money["credited"] == money["fees"] == leaf_of(settled, dead).cumulative_fees
 
 
 def test_the_rules_version_turns_on_every_parameter() -> None:
