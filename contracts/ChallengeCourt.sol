@@ -197,7 +197,7 @@ contract ChallengeCourt is ReportWords {
         for (uint256 i = 0; i < shown.length; ++i) {
             uint256 slot = _slotOf(target.epoch, shown[i].counter.slot);
             if (!_downIn(measured, slot) || !_served(measured.provider, shown[i])) revert NoFault(SERVED);
-            also[slot / 256] |= 1 << (slot % 256);
+            also[slot / 256] |= uint256(1) << (slot % 256);
         }
         if (shown.length == 0) revert NoFault(SERVED);
         (uint256 uptimePpm, bool stands) = _again(target, measured, also, measured.days_.length);

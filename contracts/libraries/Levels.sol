@@ -48,7 +48,7 @@ library Levels {
         uint256 above = (level == OUTAGE ? OUTAGE_SECONDS : LONG_OUTAGE_SECONDS) / slotSeconds;
         uint256 run;
         for (uint256 slot = 0; slot < ProbeDays.MOST_SLOTS; ++slot) {
-            uint256 bit = 1 << (slot % 256);
+            uint256 bit = uint256(1) << (slot % 256);
             if (counted[slot / 256] & bit == 0) continue;
             if (down[slot / 256] & bit == 0) {
                 (run, carried) = (0, false);
