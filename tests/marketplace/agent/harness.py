@@ -8,6 +8,7 @@ import json
 import os
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,17 @@ class TestAgent:
     async def stream(self, call: Call, path: str = "/v1/chat/completions") -> Answer:
         answer = await self.post(call, path)
         return read_stream(answer.status_code, answer.content)
+
+    async def stream_and(self, call: Call, after_first: Callable[[], Awaitable[None]]) -> Answer:
+        """Read a stream; do something when its first bytes are there."""
+        url = self.url + "/v1/chat/completions"
+        async with self.client.stream("POST", url, content=call.body, headers=call.headers()) as answer:
+            parts = answer.aiter_bytes()
+            content = await anext(parts)
+            await after_first()
+            async for part in parts:
+                content += part
+        return read_stream(answer.status_code, content)
 
 
 async def start_agent(stack: Any, path: Path, gateways: dict[str, str], stall_s: float = 30.0) -> TestAgent:

@@ -232,11 +232,7 @@ async def test_what_does_not_finish_within_the_drain_limit_ends_in_an_error_and_
         )
         agent = await start_agent(stack, path, {GATEWAY.address: gateway.url})
         call = make_call(agent.offer, chat(stream=True))
-        running = asyncio.create_task(agent.stream(call))
-        await asyncio.wait_for(_until(lambda: agent.app.health()["in_flight"]["smollm2-135m-instruct"] == 1), 10)
-        await asyncio.sleep(0.5)
-        await agent.app.drain(0.1)
-        answer = await asyncio.wait_for(running, 10)
+        answer = await asyncio.wait_for(agent.stream_and(call, lambda: agent.app.drain(0.1)), 60)
         assert not answer.done and answer.check(call).status == Status.PROVIDER_ERROR
         assert answer.events[-1]["error"]["code"] == "draining"
 
