@@ -77,6 +77,7 @@ def deployment(known: Known, deploy_script: ModuleType, built: Any, tmp_path_fac
     kinds = deploy_script.CONTRACTS
     contracts = {name: built[kind].at(record["contracts"][name]) for name, kind in kinds.items()}
     market = Market(contracts, record["parameters"])
+    market.keep_time_itself()
     market.settle_in()
     market.remember()
     known.remember()
