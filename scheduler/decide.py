@@ -109,7 +109,7 @@ def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | 
             return refuse(state, job, pool, now_ms)
     return Decision(
         job.id, job.session, job.demand.model, now_ms, state.version, numbers, mask, hits, rows, draws,
-        newcomer_turn, tuition, chosen, costs, state.names,
+        newcomer_turn, tuition, chosen, costs, job.demand, state.names,
     )  # fmt: skip
 
 

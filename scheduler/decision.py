@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from scheduler.cost import BARRED, GATE, LANE, Numbers, Row, Term, price_rows, take_apart
 from scheduler.gates import NEWCOMER
+from scheduler.types import Demand
+
+_ANYTHING = Demand("")
 
 
 class Decision(NamedTuple):
@@ -36,6 +39,7 @@ class Decision(NamedTuple):
     tuition: float
     chosen: int
     costs: list[float]
+    demand: Demand
     names: Sequence[str] | Mapping[int, str]
 
     @property
@@ -75,6 +79,7 @@ class Refusal:
 
     `counts` is in the order in which the rules are applied and sums to the offers of the market; each offer is counted
     under the first rule that bars it. `wait_ms` is for `retry-after-ms`; when `retryable` is false no wait would help.
+    What was asked for follows, so that each provider can be told later why it was barred.
     """
 
     job: str
@@ -82,6 +87,10 @@ class Refusal:
     counts: dict[str, int]
     wait_ms: int
     retryable: bool
+    demand: Demand = _ANYTHING
+    input_tokens: int = 0
+    max_output_tokens: int = 0
+    budget_atto: int = 0
 
 
 def choose(

@@ -51,11 +51,20 @@ def explain(state: MarketState, job: Job, decision: Decision | Refusal, now_ms: 
         offer = lane.offer
         if offer.provider == chosen and offer.model == job.demand.model:
             continue
-        reason = _static(lane, job) or _priced(lane, decision) or _gated(state, lane, job, now_ms)
-        reason = reason or _unaffordable(state, lane, job)
-        reason = reason or Reason(offer.provider, "not_drawn", 1.0, lane.sampling_weight())
+        reason = reason_of(state, lane, job, decision, now_ms)
         reasons.setdefault(reason.rule, []).append(reason)
     return Explanation(job.id, state.version, reasons)
+
+
+def reason_of(state: MarketState, lane: Lane, job: Job, decision: Decision | Refusal, now_ms: float) -> Reason:
+    """Return why a lane did not get the job; ask for the chosen one of a decision only if you know that it is not."""
+    return (
+        _static(lane, job)
+        or _priced(lane, decision)
+        or _gated(state, lane, job, now_ms)
+        or _unaffordable(state, lane, job)
+        or Reason(lane.offer.provider, "not_drawn", 1.0, lane.sampling_weight())
+    )
 
 
 def _static(lane: Lane, job: Job) -> Reason | None:

@@ -2,6 +2,9 @@
 
 An entry holds the priced rows, the job's numbers and the draws: everything the choice was made from. Floats are written
 by their shortest exact form, so that a replay gets the same bits. Barred candidates have no cost (infinity is no JSON).
+
+A refusal is written with its counts and what was asked for. It can be read back and explained, but not computed again:
+that would take the gates of every lane of the market.
 """
 
 from __future__ import annotations
@@ -9,11 +12,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 from scheduler.cost import BARRED, LANE, Numbers, Row
-from scheduler.decision import Decision, choose
+from scheduler.decision import Decision, Refusal, choose
 from scheduler.errors import BadLogEntry
-from scheduler.types import Coefficients
+from scheduler.types import Coefficients, Demand
 
-FORMAT = 1
+FORMAT = 2
 
 
 def entry(decision: Decision) -> dict[str, Any]:
@@ -37,7 +40,58 @@ def entry(decision: Decision) -> dict[str, Any]:
         "tuition": decision.tuition,
         "provider": decision.provider,
         "costs": [cost if cost < BARRED else None for cost in decision.costs],
+        "demand": _write_demand(decision.demand),
     }
+
+
+def refusal_entry(refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal as plain JSON values."""
+    return {
+        "format": FORMAT,
+        "job": refusal.job,
+        "model": refusal.demand.model,
+        "refused": {
+            "rule": refusal.rule,
+            "counts": dict(refusal.counts),
+            "wait_ms": refusal.wait_ms,
+            "retryable": refusal.retryable,
+        },
+        "asked": [refusal.input_tokens, refusal.max_output_tokens, str(refusal.budget_atto)],
+        "demand": _write_demand(refusal.demand),
+    }
+
+
+def read_refusal(logged: dict[str, Any]) -> Refusal:
+    """Return the refusal of an entry; raises `BadLogEntry` when it cannot be read."""
+    try:
+        _check_format(logged)
+        input_tokens, max_output_tokens, budget = logged["asked"]
+        return Refusal(
+            job=logged["job"],
+            demand=_read_demand(logged),
+            input_tokens=input_tokens,
+            max_output_tokens=max_output_tokens,
+            budget_atto=int(budget),
+            **logged["refused"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadLogEntry(f"the entry cannot be read: {error!r}") from error
+
+
+def _write_demand(demand: Demand) -> list[Any]:
+    caps = (demand.max_price_in_atto, demand.max_price_out_atto)
+    return [sorted(demand.features), demand.region, *(None if cap is None else str(cap) for cap in caps)]
+
+
+def _read_demand(logged: dict[str, Any]) -> Demand:
+    features, region, most_in, most_out = logged["demand"]
+    caps = [None if cap is None else int(cap) for cap in (most_in, most_out)]
+    return Demand(logged["model"], frozenset(features), region, *caps)
+
+
+def _check_format(logged: dict[str, Any]) -> None:
+    if logged["format"] != FORMAT:
+        raise BadLogEntry(f"the entry is of format {logged['format']}, this code reads {FORMAT}")
 
 
 def replay(logged: dict[str, Any]) -> Decision:
@@ -50,8 +104,7 @@ def replay(logged: dict[str, Any]) -> Decision:
         hits = {lane: tokens for lane, tokens in logged["hits"]}
         rows = [cast(Row, tuple(row)) for row in logged["rows"]]
         newcomer_turn, tuition, mask = logged["newcomer_turn"], logged["tuition"], logged["mask"]
-        if logged["format"] != FORMAT:
-            raise BadLogEntry(f"the entry is of format {logged['format']}, this code reads {FORMAT}")
+        _check_format(logged)
         chosen, costs = choose(rows, numbers, mask, hits, newcomer_turn, tuition)
         again = Decision(
             job=logged["job"],
@@ -68,6 +121,7 @@ def replay(logged: dict[str, Any]) -> Decision:
             tuition=tuition,
             chosen=chosen,
             costs=costs,
+            demand=_read_demand(logged),
             names={row[LANE]: name for row, name in zip(rows, logged["names"], strict=True)},
         )
         said = [BARRED if cost is None else cost for cost in logged["costs"]]

@@ -27,7 +27,7 @@ def refuse(state: MarketState, job: Job, pool: Pool, now_ms: float) -> Refusal:
     static = {"model": others, **pool.excluded}
     counts = {rule: count for rule, count in static.items() if count}
     if not pool.lanes:
-        return Refusal(job.id, _dominant_static(counts), counts, 0, False)
+        return _refusal(job, _dominant_static(counts), counts, 0, False)
     remaining = pool.bits
     for bit in BARRING:
         if not bit & HARD:
@@ -52,8 +52,13 @@ def refuse(state: MarketState, job: Job, pool: Pool, now_ms: float) -> Refusal:
     waits = [_free_in_ms(state, lane, now_ms) for lane in _first_lanes(pool.bits & ~remaining or pool.bits)]
     wait_ms = min(waits)
     if wait_ms == inf or set(changing) == {"budget"}:
-        return Refusal(job.id, rule, counts, 0, False)
-    return Refusal(job.id, rule, counts, max(LEAST_WAIT_MS, round(wait_ms)), True)
+        return _refusal(job, rule, counts, 0, False)
+    return _refusal(job, rule, counts, max(LEAST_WAIT_MS, round(wait_ms)), True)
+
+
+def _refusal(job: Job, rule: str, counts: dict[str, int], wait_ms: int, retryable: bool) -> Refusal:
+    asked = (job.demand, job.input_tokens, job.max_output_tokens, job.budget_atto)
+    return Refusal(job.id, rule, counts, wait_ms, retryable, *asked)
 
 
 def _first_lanes(bits: int) -> list[int]:

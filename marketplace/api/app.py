@@ -16,6 +16,7 @@ from marketplace.api.reads import Reads
 from marketplace.api.session_keys import SessionKeys, session_reader
 from marketplace.api.sessions import COOKIE, Sessions
 from marketplace.api.views import wire
+from marketplace.api.why_not import why_not_routes
 from marketplace.dashboard.pages import create_pages, static_files
 from marketplace.dashboard.rendering import Renderer
 from marketplace.gateway.asgi import AsgiApp
@@ -130,6 +131,7 @@ def create_api(services: Services) -> AsgiApp:
     async def root() -> Response:
         return RedirectResponse("/dashboard")
 
+    app.include_router(why_not_routes(services, signed_in))
     app.mount("/dashboard/static", static_files())
     app.include_router(create_pages(services, reads, sessions, pages))
     answer_failures(app, pages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -209,6 +210,35 @@ def check(
             numbers=("one side", "other side"),
         )
     if not all(line.equal for line in lines):
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+@app.command()
+def decisions(
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="The log's folder; default: of the gateway's data folder.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Decide again every decision of the gateway's log; exit 0 only when each comes out as it was written."""
+    from marketplace.gateway.decisions import replay_folder
+    from marketplace.settings import CommonSettings, load
+
+    where = folder or load(CommonSettings).data_folder / "decisions"
+    try:
+        replayed = replay_folder(where)
+    except FileNotFoundError as error:
+        fail(str(error), "give --folder, or BONDED_DATA_FOLDER of a gateway that has served", ExitCode.USAGE)
+    if as_json:
+        print_json(replayed)
+    else:
+        print_line(
+            f"{replayed.equal} decisions come out equal, {len(replayed.wrong)} do not; {replayed.refusals} refusals, "
+            f"{replayed.left_out} left out under load"
+        )
+        for line in replayed.wrong:
+            print_line(line)
+    if replayed.wrong:
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 class Session:
     """A signed-in client of the gateway's control API."""
 
-    def __init__(self, gateway: str, keystore: Path | None, password_file: Path | None) -> None:
+    def __init__(
+        self, gateway: str, keystore: Path | None, password_file: Path | None, signer: Signer | None = None
+    ) -> None:
         import httpx2
 
         self._gateway = gateway.rstrip("/")
-        self._signer = open_keystore(keystore, password_file)
+        self._signer = signer or open_keystore(keystore, password_file)
         self._client = httpx2.AsyncClient(base_url=self._gateway, timeout=30.0, trust_env=False)
 
     async def __aenter__(self) -> Any:

@@ -114,6 +114,12 @@ class Directory:
         """Return the seconds since the chain was last read, infinity before the first time."""
         return float("inf") if self._read_at is None else self._clock() - self._read_at
 
+    def provider_of(self, address: str) -> str | None:
+        """Return the registered provider whose owner or present hot key this is, None for anybody else."""
+        if address in self._entries:
+            return address
+        return next((name for name, entry in self._entries.items() if entry.record.signer == address), None)
+
     def snapshot(self) -> list[dict[str, Any]]:
         """Return every registered provider for the public pages; amounts in token units."""
         return [

@@ -162,6 +162,7 @@ class Gateway:
             signer=signer,
             timing=timing,
             desk=self._desk,
+            decisions=self._decisions,
             devnet_accounts=dev_accounts(_DEVNET_ACCOUNTS) if settings.devnet else (),
         )
         self._batches = BatchService(

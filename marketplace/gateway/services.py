@@ -10,6 +10,7 @@ from contracts.signing import Signer
 from contracts.types import Timing
 from marketplace.accounts import Accounts
 from marketplace.db import Database
+from marketplace.gateway.decisions import DecisionLog
 from marketplace.gateway.desk import Desk
 from marketplace.gateway.directory import Directory
 from marketplace.settings import GatewaySettings
@@ -30,4 +31,5 @@ class Services:
     signer: Signer
     timing: Timing
     desk: Desk
+    decisions: DecisionLog
     devnet_accounts: tuple[Signer, ...] = ()
