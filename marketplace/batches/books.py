@@ -9,12 +9,7 @@ line again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from marketplace.accounts import Account, Accounts, Balance, Hold
-from marketplace.drain import Drainer
 from marketplace.journal import Kind, Line
 from rewards.types import Attempt
 
@@ -39,7 +34,7 @@ class KeptBooks:
         return self._accounts.hold(customer, job, most_atto, expires_at)
 
     def post(self, hold: Hold, attempt: Attempt) -> None:
-        """Remember the charge; `entries` writes it."""
+        """Remember the charge; `lines` are what is written of it."""
         self.posted = (hold, attempt)
 
     def record(self, attempt: Attempt) -> None:
@@ -50,21 +45,15 @@ class KeptBooks:
         """Release a hold, journaled."""
         self._accounts.void(hold)
 
-    def entries(self, drainer: Drainer) -> Callable[[AsyncConnection], Awaitable[None]] | None:
-        """Return what writes hold, charge and attempt in a given transaction, None if nothing is to be charged."""
+    def lines(self) -> list[Line]:
+        """Return hold, charge and attempt as the ledger is told, nothing if nothing is to be charged."""
         if self.posted is None:
-            return None
+            return []
         hold, attempt = self.posted
-        charge = attempt.receipt.charge_atto
-        lines = [
+        return [
             Line(Kind.HOLD, hold.job, hold.customer, hold.most_atto),
-            Line(Kind.POST, hold.job, hold.customer, charge, attempt),
+            Line(Kind.POST, hold.job, hold.customer, attempt.receipt.charge_atto, attempt),
         ]
-
-        async def enter(connection: AsyncConnection) -> None:
-            await drainer.enter(connection, lines)
-
-        return enter
 
     def close(self, stored: bool) -> None:
         """Bring the accounts in memory up to date: the charge is in the database, or it never will be."""

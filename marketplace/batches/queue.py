@@ -1,18 +1,20 @@
 """The queue of batch lines in PostgreSQL: taken with SKIP LOCKED, ended once, given back when it did not work.
 
 A line that runs bears its worker's name, and only that worker can end it. Its answer, and the charge for it, become
-visible in the transaction that ends it; a worker that dies before leaves a line that runs, which `recover` puts back.
+visible in the transaction that ends it, together with others that end at that moment; a worker that dies before leaves
+lines that run, which `recover` puts back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Update, select, text, update
+from sqlalchemy import Update, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.batches.store import State, Status
+from marketplace.bulk import arrays_of
 from marketplace.db import Database
 from marketplace.models import batch_lines, batches
 
@@ -28,6 +30,20 @@ _TAKE = text(
     RETURNING l.line, l.custom_id, l.body, l.tries
     """
 )
+_ENDS = (
+    "batch", "line", "state", "job", "answer", "reason", "input_tokens", "cached_tokens", "output_tokens",
+)  # fmt: skip
+_END = text(
+    f"""
+    UPDATE batch_lines AS l SET state = t.state, holder = NULL, body = NULL, job = t.job, answer = t.answer,
+      reason = t.reason, input_tokens = t.input_tokens, cached_tokens = t.cached_tokens, output_tokens = t.output_tokens
+    FROM {arrays_of(batch_lines, _ENDS)} AS t ({", ".join(_ENDS)})
+    WHERE l.batch = t.batch AND l.line = t.line AND l.state = 'running' AND l.holder = :holder
+    RETURNING l.batch, l.line
+    """  # noqa: S608 (names of our own columns)
+)
+Also = Callable[[AsyncConnection, Sequence[int]], Awaitable[None]]
+"""What is written together with the ends of lines: it is given the positions of those that are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,40 +155,54 @@ class LineQueue:
     async def end(
         self, task: Task, ended: Ended, also: Callable[[AsyncConnection], Awaitable[None]] | None = None
     ) -> bool:
-        """End a line, together with what `also` writes; False, with nothing written, if it is not ours any more.
+        """End one line, as `end_all` does."""
 
-        May be called again when it is not known whether the first call reached the database.
-        """
-        async with self._database.begin() as connection:
-            found = await connection.execute(
-                self._own(task).values(
-                    state=ended.state,
-                    holder=None,
-                    body=None,
-                    job=ended.job,
-                    answer=ended.answer,
-                    reason=ended.reason,
-                    input_tokens=ended.input_tokens,
-                    cached_tokens=ended.cached_tokens,
-                    output_tokens=ended.output_tokens,
-                )
-            )
-            if not found.rowcount:
-                return await self._ended_by(connection, task, ended.job)
-            if task.batch.probing and ended.state is State.DONE:
-                await connection.execute(
-                    update(batches).where(batches.c.id == task.batch.id).values(paused_reason="", paused_until=0)
-                )
+        async def alone(connection: AsyncConnection, _: Sequence[int]) -> None:
             if also is not None:
                 await also(connection)
-        return True
 
-    async def _ended_by(self, connection: AsyncConnection, task: Task, job: bytes) -> bool:
+        [stored] = await self.end_all([(task, ended)], alone)
+        return stored
+
+    async def end_all(self, ends: Sequence[tuple[Task, Ended]], also: Also | None = None) -> list[bool]:
+        """End lines in one transaction, together with what `also` writes for those that are ours still.
+
+        Returns for each whether it is ended so; one that is not ours any more has nothing written. May be called again
+        when it is not known whether the first call reached the database.
+        """
+        columns: dict[str, list[object]] = {
+            name: [getattr(ended, name) for _, ended in ends] for name in _ENDS if name not in ("batch", "line")
+        }
+        columns["batch"] = [task.batch.id for task, _ in ends]
+        columns["line"] = [task.line for task, _ in ends]
+        async with self._database.begin() as connection:
+            found = await connection.execute(_END, {**columns, "holder": self._holder})
+            ours = {(batch, line) for batch, line in found}
+            at = [at for at, (task, _) in enumerate(ends) if (task.batch.id, task.line) in ours]
+            if len(at) < len(ends):
+                ours |= await self._ended_before(connection, ends)
+            woken = {ends[one][0].batch for one in at if ends[one][1].state is State.DONE}
+            if probing := [batch.id for batch in woken if batch.probing]:
+                await connection.execute(
+                    update(batches).where(batches.c.id.in_(probing)).values(paused_reason="", paused_until=0)
+                )
+            if also is not None and at:
+                await also(connection, at)
+        return [(task.batch.id, task.line) in ours for task, _ in ends]
+
+    async def _ended_before(
+        self, connection: AsyncConnection, ends: Sequence[tuple[Task, Ended]]
+    ) -> set[tuple[str, int]]:
+        """Return those of the lines that were ended by these very jobs."""
+        lines = batch_lines.c
         found = await connection.execute(
-            select(batch_lines.c.job).where(batch_lines.c.batch == task.batch.id, batch_lines.c.line == task.line)
+            select(lines.batch, lines.line).where(
+                tuple_(lines.batch, lines.line, lines.job).in_(
+                    [(task.batch.id, task.line, ended.job) for task, ended in ends]
+                )
+            )
         )
-        stored = found.scalar()
-        return stored is not None and bytes(stored) == job
+        return {(batch, line) for batch, line in found}
 
     def _own(self, task: Task) -> Update:
         return update(batch_lines).where(

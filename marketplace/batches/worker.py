@@ -2,7 +2,7 @@
 
     take     as many lines as the band of batches has places for now, shared evenly between the customers
     serve    each line as a job of its customer, class batch; its answer is collected, its charge kept back
-    store    answer and charge in one transaction; or the line goes back, pauses its batch, or is dead
+    store    answer and charge in one transaction (`recording`); or the line goes back, pauses its batch, or is dead
 
 A line's answer is stored once and charged once. What can happen twice is the work: when the gateway dies after a
 provider answered and before the transaction, the line is served again, and only the second answer is charged.
@@ -23,6 +23,7 @@ from marketplace.batches.answers import answer_line, failure_line
 from marketplace.batches.books import KeptBooks
 from marketplace.batches.metrics import BatchMetrics
 from marketplace.batches.queue import Ended, LineQueue, OpenBatch, Task
+from marketplace.batches.recording import Recorder
 from marketplace.batches.store import State
 from marketplace.batches.verdicts import Kind, judge
 from marketplace.db import Database
@@ -77,9 +78,9 @@ class Workers:
         running_most: int = RUNNING_MOST,
     ) -> None:
         self.queue = LineQueue(database, secrets.token_hex(8))
+        self._recorder = Recorder(database, self.queue, drainer)
         self._database = database
         self._desk = desk
-        self._drainer = drainer
         self._open = open_
         self._running_most = running_most
         self._tasks: set[asyncio.Task[None]] = set()
@@ -148,6 +149,7 @@ class Workers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._recorder.stop()
 
     def _begin(self, task: Task) -> None:
         running = asyncio.create_task(self._serve(task))
@@ -181,7 +183,7 @@ class Workers:
             receipt.output_tokens if receipt else 0,
         )
         # where this does not return, nobody knows what the database has: then the hold stands until the next start
-        stored = await self._end(task, ended, books)
+        stored = await self._recorder.end(task, ended, books)
         books.close(stored)
         self._metrics.ended("done" if stored else "lost")
 
@@ -213,7 +215,7 @@ class Workers:
         at = int(self._desk.clock()) + verdict.after_s
         if verdict.kind is Kind.DEAD:
             line = failure_line(task.id, task.custom_id, job, error)
-            await self._end(task, Ended(State.FAILED, job, line, reason), None)
+            await self._recorder.end(task, Ended(State.FAILED, job, line, reason), None)
         elif verdict.kind is Kind.PAUSE:
             await self._database.persist(lambda: self.queue.pause(task, reason, at), "pausing a batch")
         else:
@@ -221,7 +223,3 @@ class Workers:
                 lambda: self.queue.give_back(task, reason, at, verdict.tries), "giving a batch line back"
             )
         self._metrics.ended(verdict.kind.value)
-
-    async def _end(self, task: Task, ended: Ended, books: KeptBooks | None) -> bool:
-        also = books.entries(self._drainer) if books is not None else None
-        return await self._database.persist(lambda: self.queue.end(task, ended, also), "storing a batch line's answer")

@@ -25,10 +25,8 @@ async def test_charges_and_the_drain_never_wait_for_each_other(database: Databas
         hold = books.hold(customer, job, 10, 0)
         await asyncio.sleep(0)
         books.post(hold, till.attempt(customer, job, CHARGE))
-        enter = books.entries(till.drainer)
-        assert enter is not None
         async with database.begin() as connection:
-            await enter(connection)
+            await till.drainer.enter(connection, books.lines())
         books.close(stored=True)
 
     async def drain() -> None:

@@ -9,6 +9,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from sqlalchemy import func, select
@@ -33,6 +34,22 @@ def lives() -> Iterator[list[Process]]:
             process.kill()
 
 
+class Turnstile(asyncio.Event):
+    """A gate through which as many answers go as were let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places = asyncio.Semaphore(0)
+
+    async def wait(self) -> Literal[True]:
+        await self._places.acquire()
+        return True
+
+    def let(self, count: int) -> None:
+        for _ in range(count):
+            self._places.release()
+
+
 async def begin(lives: list[Process], url: str, folder: Path, shop: Shop) -> Process:
     """Start another life; returns when it serves."""
     [provider] = shop.providers
@@ -55,11 +72,13 @@ async def count(database: Database, state: State) -> int:
 async def test_a_killed_gateway_loses_no_line_and_charges_none_twice(
     database: Database, empty_url: str, shop: Shop, buyer: Buyer, lives: list[Process], tmp_path: Path
 ) -> None:
-    provider = await shop.add(slots=16, gap_s=0.02)
+    provider = await shop.add(slots=16)
+    provider.gate = gate = Turnstile()
     batch = await buyer.submit([chat(number) for number in range(LINES)])
     done = 0
     for life in range(2):
         process = await begin(lives, empty_url, tmp_path / "lives", shop)
+        gate.let(20 + 7 * life)
         async with asyncio.timeout(60):
             while (now := await count(database, State.DONE)) < done + 15 + 7 * life or not await count(
                 database, State.RUNNING
@@ -70,6 +89,7 @@ async def test_a_killed_gateway_loses_no_line_and_charges_none_twice(
         assert now < LINES, "it ended before it was killed"
         done = await count(database, State.DONE)
     process = await begin(lives, empty_url, tmp_path / "lives", shop)
+    gate.let(10 * LINES)
     found = await buyer.ended(batch.id)
     async with asyncio.timeout(30):  # what the last life journaled reaches the books
         while await open_holds(database):
