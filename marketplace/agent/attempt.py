@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -83,7 +83,7 @@ class Attempt:
 
     async def _stream(self) -> None:
         finished = False
-        async with aclosing(self._engine.stream(self._request.route, self._request.body)) as payloads:  # type: ignore[type-var]
+        async with aclosing(self._events()) as payloads:  # type: ignore[type-var]
             async for payload in payloads:
                 event, has_token, ends = self._read_event(payload)
                 finished = finished or ends
@@ -99,6 +99,12 @@ class Attempt:
         await self._send(_receipt_event(await self._sign(Status.SERVED)))
         await self._notice_leaving()
         await self._send(b"data: [DONE]\n\n", last=True)
+
+    def _events(self) -> AsyncIterator[bytes]:
+        asked = self._request
+        if asked.delivered:
+            return self._engine.resume(asked.route, asked.body, asked.delivered)
+        return self._engine.stream(asked.route, asked.body)
 
     def _read_event(self, payload: bytes) -> tuple[bytes | None, bool, bool]:
         """Return what of an event goes to the caller, whether it carries a token, and whether it ends a choice."""

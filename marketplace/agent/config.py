@@ -17,7 +17,7 @@ from contracts.types import HardwareClass
 from marketplace.agent.errors import AgentError, BadProviderFile
 from marketplace.agent.prices import atto_per_token
 
-FEATURES = ("chat", "completions", "embeddings", "vision")
+FEATURES = ("chat", "completions", "continue", "embeddings", "vision")
 ENGINES = ("llamacpp", "openai", "testing:slow", "testing:dies", "testing:lies")
 
 

@@ -20,9 +20,10 @@ import orjson
 
 from marketplace.agent.config import ProviderConfig
 from marketplace.agent.engines import make_engine
-from marketplace.agent.engines.base import CHAT, COMPLETIONS, EMBEDDINGS, FEATURE_OF_ROUTE
+from marketplace.agent.engines.base import CHAT, COMPLETIONS, CONTINUE, EMBEDDINGS, FEATURE_OF_ROUTE
 from marketplace.agent.errors import AgentError
 from marketplace.agent.offer import Offer, make_offer
+from marketplace.agent.seam import try_seam
 
 # clocks apart by less than this harm nobody: tickets live for minutes, slots for a minute
 _MOST_AHEAD_S = 10.0
@@ -112,6 +113,8 @@ async def examine_engine(config: ProviderConfig) -> list[Finding]:
             for route in (CHAT, COMPLETIONS, EMBEDDINGS):
                 if FEATURE_OF_ROUTE[route] in model.features:
                     findings.append(await _ask(engine, route, model.engine_model, model.id))
+                    if CONTINUE in model.features and route != EMBEDDINGS:
+                        findings.append(await _break(engine, route, model.engine_model, model.id))
     finally:
         await engine.stop()
     return findings
@@ -140,6 +143,18 @@ async def _ask(engine: Any, route: str, engine_model: str, name: str) -> Finding
     if not tokens:
         return failed(check, "the answer is empty", "try the model by hand: it must answer a plain prompt")
     return good(check, f"{tokens} tokens in {time.monotonic() - started:.2f} s")
+
+
+async def _break(engine: Any, route: str, engine_model: str, name: str) -> Finding:
+    check = f"model {name}, continue ({FEATURE_OF_ROUTE[route]})"
+    mend = 'take "continue" out of features: this engine cannot go on with an answer that broke elsewhere'
+    try:
+        whole, joined = await try_seam(engine, route, engine_model)
+    except (AgentError, ValueError, AttributeError) as error:
+        return failed_by(check, error, mend)
+    if whole != joined:
+        return failed(check, f"an answer that was broken off went on differently: {joined!r} after {whole!r}", mend)
+    return good(check, f"{len(whole)} characters, broken in the middle and the same")
 
 
 def examine_weights(config: ProviderConfig) -> tuple[Offer | None, list[Finding]]:

@@ -85,7 +85,9 @@ id = "{model}"
 context_length = {context_length}
 # How many requests run at once.
 slots = {slots}
-features = ["chat", "completions"]
+# "continue": the engine goes on behind the beginning of an answer that broke off elsewhere. llama.cpp, vLLM and SGLang
+# can; `bonded provider doctor` tries it.
+features = {features}
 # Prices of a million tokens in the payment currency, in quotes so that they are read exactly.
 price_in_per_million = "{price_in}"
 price_out_per_million = "{price_out}"
@@ -102,5 +104,7 @@ def provider_file(beginning: Beginning) -> str:
         weights = f'weights_digest = "{beginning.weights}"'
     else:
         weights = f'weights = "{beginning.weights}"'
-    fields = {name: getattr(beginning, name) for name in Beginning.__slots__} | {"engine": engine, "weights": weights}
+    features = '["chat", "completions", "continue"]' if template is _LLAMACPP else '["chat", "completions"]'
+    fields = {name: getattr(beginning, name) for name in Beginning.__slots__}
+    fields |= {"engine": engine, "weights": weights, "features": features}
     return _FILE.format(**fields)

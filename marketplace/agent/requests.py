@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from contracts.messages import Ticket
-from marketplace.agent.engines.base import EMBEDDINGS, FEATURE_OF_ROUTE
+from marketplace.agent.engines.base import CONTINUE, EMBEDDINGS, FEATURE_OF_ROUTE
 from marketplace.agent.offer import OfferedModel
 from marketplace.agent.refusals import Refused
 
@@ -20,7 +20,10 @@ from marketplace.agent.refusals import Refused
 _NOT_FOR_CALLERS = (
     "n_predict", "max_completion_tokens", "best_of", "id_slot", "slot_id", "cache_prompt", "n_cache_reuse", "lora",
     "timings_per_token", "return_progress", "priority", "kv_transfer_params", "use_beam_search", "__verbose", "verbose",
+    "continue_final_message", "add_generation_prompt", "bonded_delivered",
 )  # fmt: skip
+DELIVERED = "bonded_delivered"
+"""The field by which a gateway names, piece by piece, what of an answer its customer has already."""
 # one token of a byte-level vocabulary is at least a byte; templates add their own around the messages
 _TEMPLATE_TOKENS = 256
 
@@ -29,7 +32,8 @@ _TEMPLATE_TOKENS = 256
 class EngineRequest:
     """What the engine is asked. `wants_usage`: the caller asked for the usage event of a stream itself.
 
-    `output_per_choice` is how many tokens each choice may have.
+    `output_per_choice` is how many tokens each choice may have. `delivered`: the pieces behind which the engine goes
+    on, none for an answer from its beginning.
     """
 
     route: str
@@ -37,6 +41,7 @@ class EngineRequest:
     streams: bool
     wants_usage: bool
     output_per_choice: int
+    delivered: tuple[str, ...] = ()
 
     @property
     def generates(self) -> bool:
@@ -64,13 +69,15 @@ def read_request(route: str, raw: bytes, ticket: Ticket, model: OfferedModel) ->
     asked = {key: value for key, value in body.items() if key not in _NOT_FOR_CALLERS}
     asked["model"] = model.config.engine_model
     output = 0
+    delivered = _delivered(body, route, streams, model)
     if route != EMBEDDINGS:
         choices = _choices(body)
-        output = min(_limit(body, ticket.max_output_tokens), ticket.max_output_tokens // choices)
+        whole = _limit(body, ticket.max_output_tokens + len(delivered))
+        output = min(whole - len(delivered), ticket.max_output_tokens // choices)
         if output < 1:
             raise Refused(400, "invalid_value", f"the ticket allows no output for {choices} choice(s)", "max_tokens")
         asked["max_tokens"] = output
-    return EngineRequest(route, asked, streams, wants_usage, output)
+    return EngineRequest(route, asked, streams, wants_usage, output, delivered)
 
 
 def needs_counting(request: EngineRequest, raw: bytes, ticket: Ticket, model: OfferedModel) -> bool:
@@ -96,6 +103,20 @@ def fit(request: EngineRequest, tokens: int, ticket: Ticket, model: OfferedModel
         )
     if request.generates:
         request.body["max_tokens"] = min(request.output_per_choice, context - tokens)
+
+
+def _delivered(body: dict[str, Any], route: str, streams: bool, model: OfferedModel) -> tuple[str, ...]:
+    """Return the pieces of an answer that is to be gone on with."""
+    pieces = body.get(DELIVERED)
+    if pieces is None:
+        return ()
+    if CONTINUE not in model.config.features:
+        raise Refused(400, "unsupported_content", f"{model.config.id} cannot go on with an answer here", DELIVERED)
+    if not isinstance(pieces, list) or not pieces or not all(isinstance(piece, str) and piece for piece in pieces):
+        raise Refused(400, "invalid_value", f"{DELIVERED} must be a list of texts", DELIVERED)
+    if route == EMBEDDINGS or not streams or _choices(body) != 1:
+        raise Refused(400, "invalid_value", f"{DELIVERED} goes with one streamed answer", DELIVERED)
+    return tuple(pieces)
 
 
 def _flag(body: dict[str, Any], name: str) -> bool:

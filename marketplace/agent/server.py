@@ -184,7 +184,7 @@ class AgentServer:
             return
         tokens = await self._parts.engine.count_input(request.route, request.body)
         if tokens is not None:
-            fit(request, tokens, accepted.ticket, accepted.model)
+            fit(request, tokens + len(request.delivered), accepted.ticket, accepted.model)
 
     async def _attempt(
         self, request: EngineRequest, accepted: AcceptedTicket, separator: bytes, receive: Receive, send: Send
@@ -258,7 +258,8 @@ class AgentServer:
             return 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_COUNT_S):
-                return await self._parts.engine.count_input(request.route, request.body) or 0
+                tokens = await self._parts.engine.count_input(request.route, request.body)
+                return tokens + len(request.delivered) if tokens else 0
         return 0
 
     # ---------------------------------------------------------------- pages

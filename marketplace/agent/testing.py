@@ -8,7 +8,7 @@ and tests, never for customers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
@@ -37,7 +37,14 @@ class _Wrapped:
         await self._inner.check()
 
     def stream(self, route: str, request: dict[str, Any]) -> AsyncIterator[bytes]:
-        return self._inner.stream(route, request)
+        return self._bend(self._inner.stream(route, request))
+
+    def resume(self, route: str, request: dict[str, Any], delivered: Sequence[str]) -> AsyncIterator[bytes]:
+        return self._bend(self._inner.resume(route, request, delivered))
+
+    def _bend(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Return what is made of a stream of the real engine."""
+        return stream
 
     async def complete(self, route: str, request: dict[str, Any]) -> bytes:
         return await self._inner.complete(route, request)
@@ -54,10 +61,10 @@ class SlowEngine(_Wrapped):
         self._first_s = first_token_delay_s
         self._gap_s = token_delay_s
 
-    async def stream(self, route: str, request: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def _bend(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         await asyncio.sleep(self._first_s)
         first = True
-        async with _closing(self._inner.stream(route, request)) as payloads:
+        async with _closing(stream) as payloads:
             async for payload in payloads:
                 if not first:
                     await asyncio.sleep(self._gap_s)
@@ -80,11 +87,11 @@ class DyingEngine(_Wrapped):
         self._every = every
         self._asked = 0
 
-    async def stream(self, route: str, request: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def _bend(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         self._asked += 1
         dies = self._asked % self._every == 0
         events = 0
-        async with _closing(self._inner.stream(route, request)) as payloads:
+        async with _closing(stream) as payloads:
             async for payload in payloads:
                 if dies and events >= self._after:
                     raise EngineFailed("the engine died on purpose")
@@ -105,8 +112,8 @@ class LyingEngine(_Wrapped):
         super().__init__(inner)
         self._factor = usage_factor
 
-    async def stream(self, route: str, request: dict[str, Any]) -> AsyncIterator[bytes]:
-        async with _closing(self._inner.stream(route, request)) as payloads:
+    async def _bend(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async with _closing(stream) as payloads:
             async for payload in payloads:
                 yield self._inflated(payload) if b'"usage"' in payload else payload
 

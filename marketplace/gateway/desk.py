@@ -20,6 +20,7 @@ from marketplace.gateway.metrics import Metrics
 from marketplace.gateway.open_tickets import OpenTickets
 from marketplace.gateway.retry import RetryBudget
 from marketplace.gateway.tickets import new_salt
+from marketplace.gateway.transcript import Transcript
 from marketplace.gateway.upstream import Upstream
 
 
@@ -102,20 +103,23 @@ class Desk:
 
 
 class Run:
-    """One job on its way: its hold, the connection that serves it, and whether the customer is still there.
+    """One job on its way: its hold, the connections that serve it, and whether the customer is still there.
 
+    `asked` is what the customer wants, `inquiry` what a provider is asked for, `attempts` how many tickets were made.
     `settled` says that the hold was posted, voided or handed to the open tickets; `started`, that the customer has
-    bytes. `due` is the unix time by which batch work must be done, 0 if nobody said. `on_leave` is called when the
-    customer leaves.
+    bytes. Of a stream, `transcript` is what the customer has, `family` and `ordered` with whom and up to how many
+    tokens another provider goes on, `broken` whose streams broke. `due` is the unix time by which batch work must be
+    done, 0 if nobody said. `on_leave` is called when the customer leaves.
     """
 
     __slots__ = (
-        "_connection", "customer", "due", "hold", "inquiry", "job", "left", "on_leave", "salt", "settled", "sink",
-        "started",
+        "_connections", "asked", "attempts", "broken", "customer", "due", "family", "hold", "inquiry", "job", "left",
+        "on_leave", "ordered", "salt", "settled", "sink", "started", "transcript",
     )  # fmt: skip
 
     def __init__(self, customer: str, inquiry: Inquiry, job: bytes, sink: Sink) -> None:
         self.customer = customer
+        self.asked = inquiry
         self.inquiry = inquiry
         self.job = job
         self.sink = sink
@@ -126,18 +130,28 @@ class Run:
         self.left = False
         self.due = 0.0
         self.on_leave: Callable[[], None] | None = None
-        self._connection: Connection | None = None
+        self.attempts = 0
+        self.transcript = Transcript() if inquiry.stream else None
+        self.family = ""
+        self.ordered = 0
+        self.broken: list[str] = []
+        self._connections: list[Connection] = []
 
     def leave(self) -> None:
         """Note that the customer left; closes the upstream socket, or leaves the queue, in the same breath."""
         self.left = True
         if self.on_leave is not None:
             self.on_leave()
-        if self._connection is not None:
-            self._connection.abort()
-
-    def attach(self, connection: Connection | None) -> None:
-        """Name the connection that is to be closed when the customer leaves."""
-        self._connection = connection
-        if self.left and connection is not None:
+        for connection in list(self._connections):
             connection.abort()
+
+    def attach(self, connection: Connection) -> None:
+        """Name a connection that is to be closed when the customer leaves."""
+        self._connections.append(connection)
+        if self.left:
+            connection.abort()
+
+    def detach(self, connection: Connection) -> None:
+        """Forget a connection that serves this job no more."""
+        if connection in self._connections:
+            self._connections.remove(connection)

@@ -22,6 +22,7 @@ from contracts.types import HardwareClass, ProviderRecord, ProviderStatus
 from marketplace.errors import BondedError
 from marketplace.gateway.addresses import AddressRefused, parse_endpoint
 from marketplace.gateway.connection import Limits, UpstreamFailed
+from marketplace.gateway.continuation import CONTINUE, kin
 from marketplace.gateway.lanes import Lane
 from marketplace.gateway.offers import OFFER_BYTES_MOST, BadOffer, Offer, OfferedModel, read_offer
 from marketplace.gateway.reading import Reading, Source
@@ -267,6 +268,7 @@ class Directory:
             ),
             context_length=model.context_length,
             slots=model.slots,
+            family=kin(model.weights_digest, model.template_digest),
         )
         before = self._lanes.get((record.provider, model.id))
         return before if before == lane else lane
@@ -295,7 +297,7 @@ def _market_offer(entry: Entry, offer: Offer, model: OfferedModel, reading: Read
         provider=record.provider,
         model=model.id,
         context_length=model.context_length,
-        features=model.features,
+        features=_features(model),
         region=offer.region,
         hardware_class=_HARDWARE.get(hardware, hardware.name),
         units=record.units,
@@ -308,6 +310,13 @@ def _market_offer(entry: Entry, offer: Offer, model: OfferedModel, reading: Read
         weight_ppm=STANDING_WEIGHT_PPM[entry.standing],
         active_params_m=model.params_m,
     )
+
+
+def _features(model: OfferedModel) -> frozenset[str]:
+    """Return what is offered, and with whom the answers may be shared; too long a name to be one of the offer's own."""
+    if CONTINUE not in model.features:
+        return model.features
+    return model.features | {kin(model.weights_digest, model.template_digest)}
 
 
 def _models(offers: dict[tuple[str, str], MarketOffer]) -> list[dict[str, Any]]:
@@ -330,7 +339,9 @@ def _models(offers: dict[tuple[str, str], MarketOffer]) -> list[dict[str, Any]]:
         )
         line["providers"] += 1
         line["context_length"] = max(line["context_length"], offer.context_length)
-        line["features"] = sorted({*line["features"], *offer.features})
+        line["features"] = sorted(
+            {*line["features"], *(one for one in offer.features if not one.startswith("continue:"))}
+        )
         line["price_in_atto"] = str(min(int(line["price_in_atto"]), offer.price_in_atto))
         line["price_out_atto"] = str(min(int(line["price_out_atto"]), offer.price_out_atto))
     return list(lines.values())

@@ -50,7 +50,7 @@ class Place:
 
     __slots__ = (
         "_control", "_expected", "_input", "_reservation", "closed", "lanes", "line", "match", "most_atto", "number",
-        "output_tokens", "rank", "since_ms", "tenant",
+        "output_tokens", "rank", "serving", "since_ms", "tenant",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +70,7 @@ class Place:
         self.tenant = ""
         self.number = 0
         self.since_ms = 0.0
+        self.serving = ""
 
     def tokens(self, output_weight: int) -> float:
         """Return the service that the job is expected to attain."""
@@ -168,16 +169,16 @@ class FlowControl:
             raise self._denied(job, rank, inquiry.model)
         return job
 
-    async def again(self, desk: Desk, run: Run, account: Account, place: Place) -> Place | None:
+    async def again(self, desk: Desk, run: Run, account: Account, place: Place, afresh: bool = False) -> Place | None:
         """Give a place back and wait for another, at the job's old age and within what is left of its patience.
 
-        For a job of which no byte was delivered, because its provider turned out to be full or gone. The new place
-        costs at most what the job's hold covers.
+        For a job whose provider turned out to be full or gone, or broke off: then it has its whole patience `afresh`.
+        The new place costs at most what the job's hold covers.
         """
         place.close(served=False)
         line, inquiry, now_ms = place.line, run.inquiry, self.matching.now_ms()
         size, tokens = self._size(inquiry)
-        until_ms = place.since_ms + BANDS[place.rank].patience_ms
+        until_ms = (now_ms if afresh else place.since_ms) + BANDS[place.rank].patience_ms
         job = Waiting(
             place.number, line.model, place.rank, run.customer, account.key_id, self._kind(inquiry, size, account),
             size, tokens, place.since_ms, until_ms, until_ms, _Asking(desk, run, account, run.hold.most_atto),
@@ -358,9 +359,12 @@ def affordable(match: Match, inquiry: Inquiry, budget_atto: int, count: int) -> 
     """
     lanes: list[Lane] = []
     highest = 0
-    for lane in match.lanes:
+    among = match.lanes
+    if inquiry.avoid:
+        among = [lane for lane in among if lane.provider not in inquiry.avoid] or among
+    for lane in among:
         most = lane.terms.most_atto(min(inquiry.input_tokens_most, lane.context_length), match.output_tokens)
-        if most <= budget_atto or (not lanes and lane is match.lanes[-1]):
+        if most <= budget_atto or (not lanes and lane is among[-1]):
             lanes.append(lane)
             highest = max(highest, most)
             if len(lanes) == count:

@@ -34,7 +34,8 @@ class Inquiry:
     """What a request asks for.
 
     `input_tokens` is expected, `input_tokens_most` cannot be exceeded by a tokenizer over bytes: no token is shorter
-    than one. `output_tokens` is what the customer allows, None when it says nothing.
+    than one. `output_tokens` is what the customer allows, None when it says nothing. `avoid`: providers to be passed
+    over as long as there are others.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Inquiry:
     input_tokens_most: int
     output_tokens: int | None
     retrying: bool = False
+    avoid: frozenset[str] = frozenset()
 
 
 _FEATURES = {path: frozenset((feature,)) for path, feature in PATHS.items()}
@@ -64,6 +66,8 @@ def read_inquiry(path: str, body: bytes) -> Inquiry:
     model = request.get("model")
     if type(model) is not str or not 0 < len(model) <= 200:
         raise invalid("model must be the name of a model; GET /v1/models lists them.", "model", "missing_model")
+    if "bonded_delivered" in request:
+        raise invalid("bonded_delivered is a word between gateways and providers; leave it out.", "bonded_delivered")
     for name in request.keys() & _CHECKS.keys():
         value = request[name]
         if value is not None and not _CHECKS[name][0](value):

@@ -13,7 +13,7 @@ from marketplace.gateway.tickets import Terms
 class Lane:
     """One provider serving one model. `signers`.
 
-    The keys its receipts may bear. `slots`: jobs it says it runs at once.
+    The keys its receipts may bear. `slots`: jobs it says it runs at once. `family`: what `continuation.kin` says of it.
     """
 
     provider: str
@@ -23,6 +23,7 @@ class Lane:
     terms: Terms
     context_length: int
     slots: int
+    family: str = ""
     heads: dict[str, bytes] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -33,6 +33,11 @@ class Metrics:
         self._broken = Counter(
             "bonded_gateway_streams_broken", "Streams that ended in an error event.", registry=registry
         )
+        self._continued = Counter(
+            "bonded_gateway_streams_continued",
+            "Times another provider went on with an answer that broke.",
+            registry=registry,
+        )
         self._left = Counter("bonded_gateway_customers_left", "Customers who left early.", registry=registry)
         self._expired = Counter(
             "bonded_gateway_tickets_expired", "Tickets whose receipt never came.", registry=registry
@@ -100,6 +105,10 @@ class Metrics:
     def stream_broken(self) -> None:
         """Count a stream that ended in an error event."""
         self._broken.inc()
+
+    def continued(self) -> None:
+        """Count a leg of an answer that another provider began."""
+        self._continued.inc()
 
     def customer_left(self) -> None:
         """Count a customer who left before the end."""

@@ -35,6 +35,7 @@ class OfferedModel:
     price_in_atto: int
     price_cached_atto: int
     price_out_atto: int
+    template_digest: bytes = bytes(32)
 
     @property
     def params_m(self) -> int:
@@ -78,23 +79,29 @@ def read_offer(body: bytes, provider: str) -> Offer:
 def _read_model(value: Any, where: str) -> OfferedModel:
     if not isinstance(value, dict):
         raise BadOffer(f"{where} must be an object")
-    name, digest, features = value.get("id"), value.get("weights_digest"), value.get("features")
+    name, features = value.get("id"), value.get("features")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise BadOffer(f"{where}.id must be a model's name")
-    if not isinstance(digest, str) or not re.fullmatch(r"0x[0-9a-f]{64}", digest):
-        raise BadOffer(f"{where}.weights_digest must be 0x and 64 hexadecimal digits")
     if not isinstance(features, list) or not all(isinstance(one, str) and len(one) <= 32 for one in features):
         raise BadOffer(f"{where}.features must be a list of names")
     return OfferedModel(
         id=name,
-        weights_digest=bytes.fromhex(digest[2:]),
+        weights_digest=_digest(value, where, "weights_digest"),
         context_length=_integer(value, where, "context_length", 1, _UINT32_MOST),
         slots=_integer(value, where, "slots", 1, 100_000),
         features=frozenset(features),
         price_in_atto=_integer(value, where, "price_in_atto", 0, _UINT128_MOST >> 32),
         price_cached_atto=_integer(value, where, "price_cached_atto", 0, _UINT128_MOST >> 32),
         price_out_atto=_integer(value, where, "price_out_atto", 0, _UINT128_MOST >> 32),
+        template_digest=_digest(value, where, "template_digest", "0x" + "00" * 32),
     )
+
+
+def _digest(value: dict[str, Any], where: str, name: str, default: str | None = None) -> bytes:
+    digest = value.get(name, default)
+    if not isinstance(digest, str) or not re.fullmatch(r"0x[0-9a-f]{64}", digest):
+        raise BadOffer(f"{where}.{name} must be 0x and 64 hexadecimal digits")
+    return bytes.fromhex(digest[2:])
 
 
 def _integer(value: dict[str, Any], where: str, name: str, least: int, most: int) -> int:

@@ -7,7 +7,9 @@ Plain functions over what a `Desk` provides; the server is a `Sink` that takes b
     no place free         the job waits in `flow`, bound to no provider, or is refused at once with 429
     before any byte       a provider that refuses, fails or talks garbage is recorded, and the next best is asked;
                           when all said "full", the job waits again
-    after the first byte  an explicit error event and no [DONE]; the connection is broken off, never closed politely
+    after the first byte  the leg is recorded and costs nothing; another provider with the same weights goes on from the
+                          text that was delivered (`continuation`). Where nobody can, an explicit error event and no
+                          [DONE]; the connection is broken off, never closed politely
     the customer leaves   the upstream socket is closed at once; the hold waits for the receipt of what was delivered
     in every case         the hold is resolved once: posted, voided, or handed to the open tickets, which do either
 
@@ -19,11 +21,14 @@ customer is also in the books.
 from __future__ import annotations
 
 from marketplace.accounts import Account
+from marketplace.gateway.continuation import LEGS_MOST, going_on, why_not
 from marketplace.gateway.desk import Desk, Run
-from marketplace.gateway.errors import ApiError, too_busy
+from marketplace.gateway.errors import ApiError, stream_broken, too_busy
 from marketplace.gateway.flow import Place
+from marketplace.gateway.lanes import Lane
+from marketplace.gateway.sse import DONE_EVENT
 from marketplace.gateway.tickets import make_ticket, request_digest, sign_ticket, ticket_header
-from marketplace.gateway.trial import Next, Trial
+from marketplace.gateway.trial import Broken, Next, Trial
 
 
 async def serve(desk: Desk, run: Run, account: Account) -> None:
@@ -36,15 +41,21 @@ async def serve(desk: Desk, run: Run, account: Account) -> None:
     try:
         run.hold = desk.accounts.hold(run.customer, run.job, place.most_atto, desk.clock() + desk.patience.hold_s)
         try:
-            digest = request_digest(run.salt, run.inquiry.body)
             tried = 0
             while place is not None:
-                tried, refusal, ended = await _try_lanes(desk, run, place, digest, tried)
-                if ended:
+                current = place
+                try:
+                    tried, refusal, ended = await _try_lanes(desk, run, place, tried)
+                    if ended:
+                        break
+                    place = await desk.flow.again(desk, run, account, place)
+                except Broken as broken:
+                    tried, refusal = 0, None
+                    place = await _go_on(desk, run, account, current, broken)
+                except ApiError as error:
+                    refusal = error
                     break
-                place = await desk.flow.again(desk, run, account, place)
         finally:
-            run.attach(None)
             if not run.settled:
                 run.settled = True
                 desk.accounts.void(run.hold)
@@ -52,35 +63,75 @@ async def serve(desk: Desk, run: Run, account: Account) -> None:
         if place is not None:
             place.close()
     if refusal is not None and not run.left:
-        raise refusal
+        if not run.started:
+            raise refusal
+        await _break_off(run, str(refusal))
 
 
-async def _try_lanes(
-    desk: Desk, run: Run, place: Place, digest: bytes, tried: int
-) -> tuple[int, ApiError | None, bool]:
+async def _go_on(desk: Desk, run: Run, account: Account, place: Place, broken: Broken) -> Place | None:
+    """Find a place for the rest of an answer that broke; None if there is nothing more to be done for it."""
+    transcript = run.transcript
+    assert transcript is not None
+    run.broken.append(place.serving)
+    reason = why_not(run.asked, transcript)
+    left = run.ordered - len(transcript.pieces)
+    if transcript.finished and not broken.disowned:
+        place.close()
+        await run.sink.end(DONE_EVENT)
+    elif not reason and not transcript.finished and left == 0:
+        place.close()
+        await run.sink.end(transcript.end("length"))
+    elif reason or transcript.finished or left < 0 or len(run.broken) > LEGS_MOST:
+        place.close()
+        await _break_off(run, f"{broken}")
+    else:
+        run.inquiry = going_on(run.asked, transcript, run.family, run.ordered, frozenset(run.broken))
+        try:
+            following = await desk.flow.again(desk, run, account, place, afresh=True)
+        except ApiError as refusal:
+            await _break_off(run, f"{broken} {refusal}")
+        else:
+            desk.metrics.continued()
+            return following
+    return None
+
+
+async def _break_off(run: Run, reason: str) -> None:
+    if not run.left:
+        await run.sink.write(stream_broken(f"The answer broke off and is not complete: {reason}").event())
+        run.sink.break_off()
+
+
+async def _try_lanes(desk: Desk, run: Run, place: Place, tried: int) -> tuple[int, ApiError | None, bool]:
     """Attempt the job at the lanes of its place.
 
     Returns the attempts made so far, what the customer gets if it was not served, and whether that is the end: a job
-    that every lane turned away as full may wait for another place.
+    that every lane turned away as full may wait for another place. Raises Broken.
     """
     inquiry, patience = run.inquiry, desk.patience
+    digest = request_digest(run.salt, inquiry.body)
     refusal: ApiError | None = None
     for lane in place.lanes:
         if run.left or (tried and (tried >= patience.attempts_most or not desk.retries.spend(inquiry.retrying))):
             return tried, refusal or _no_room(), True
+        input_tokens = _payable_input(run, place, lane)
+        if input_tokens < inquiry.input_tokens and run.started:
+            refusal = too_busy("The hold does not cover going on at another provider's prices.", 1000)
+            continue
         reservation = place.reserve(lane)
         if reservation is None:
             continue
         ticket = make_ticket(
             run.job,
-            tried,
+            run.attempts,
             lane.terms,
-            min(inquiry.input_tokens_most, lane.context_length),
+            input_tokens,
             place.match.output_tokens,
             int(desk.clock()) + patience.ticket_s,
             digest,
         )
         tried += 1
+        run.attempts += 1
         trial = Trial(desk, run, lane, ticket, reservation)
         try:
             signature = sign_ticket(ticket, desk.witness.signer, desk.witness.separator)
@@ -93,9 +144,19 @@ async def _try_lanes(
             if following.final:
                 return tried, refusal, True
         finally:
+            place.serving = lane.provider
             trial.close()
     full = refusal is None or (refusal.status == 429 and refusal.retry_after_ms is not None)
     return tried, refusal or _no_room(), run.left or tried >= patience.attempts_most or not full
+
+
+def _payable_input(run: Run, place: Place, lane: Lane) -> int:
+    """Return the most input tokens that a ticket may bill: what can come, and for a later leg what the hold covers."""
+    most = min(run.inquiry.input_tokens_most, lane.context_length)
+    if not run.started or lane.terms.most_atto(most, place.match.output_tokens) <= run.hold.most_atto:
+        return most
+    left_atto = run.hold.most_atto - lane.terms.most_atto(0, place.match.output_tokens)
+    return max(0, left_atto) // max(lane.terms.price_in_atto, lane.terms.price_cached_atto, 1)
 
 
 def _no_room() -> ApiError:

@@ -42,6 +42,7 @@ class MockProvider:
     slots: int = 64
     prices: tuple[int, int, int] = (2_000, 1_000, 5_000)
     behaviour: str = "ok"
+    word: str = "word"
     words: int = 5
     gap_s: float = 0.0
     gate: asyncio.Event | None = None
@@ -49,6 +50,8 @@ class MockProvider:
     bare: bool = False
     ignore_limit: bool = False
     region: str = "local"
+    features: tuple[str, ...] = ("chat", "completions", "embeddings")
+    template_digest: bytes = bytes(32)
     port: int = 0
     tickets: list[Ticket] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -93,13 +96,13 @@ class MockProvider:
                 "models": [
                     {
                         "context_length": self.context_length,
-                        "features": ["chat", "completions", "embeddings"],
+                        "features": list(self.features),
                         "id": self.model,
                         "price_cached_atto": price_cached,
                         "price_in_atto": price_in,
                         "price_out_atto": price_out,
                         "slots": self.slots,
-                        "template_digest": "0x" + "00" * 32,
+                        "template_digest": "0x" + self.template_digest.hex(),
                         "weights_digest": "0x" + self.weights_digest.hex(),
                     }
                 ],
@@ -336,6 +339,8 @@ class _MockConnection(asyncio.Protocol):
         provider = self.provider
         behaviour = provider.behaviour
         tokens_in, words = self._counts(request, ticket)
+        said = len(request.get("bonded_delivered", ()))
+        tokens_in, words = tokens_in + said, min(words, max(0, provider.words - said))
         sent = bytearray()
         count = 0
         write = self.transport.write
@@ -348,7 +353,7 @@ class _MockConnection(asyncio.Protocol):
             choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
             choice |= {"text": text} if path == "/v1/completions" else {"delta": {"content": text} if text else {}}
             value: dict[str, Any] = {
-                "id": "x",
+                "id": f"x-{provider.owner}",
                 "object": "chat.completion.chunk",
                 "created": 1,
                 "model": request["model"],
@@ -366,11 +371,11 @@ class _MockConnection(asyncio.Protocol):
                 if behaviour == "noisy_lines":
                     send(
                         b": a comment\r\nevent: message\r\nid: 7\r\nretry: 1\r\n"
-                        + event(f"word{count} ", None)[:-2]
+                        + event(f"{provider.word}{said + count} ", None)[:-2]
                         + b"\r\n\r\n"
                     )
                 else:
-                    send(event(f"word{count} ", None))
+                    send(event(f"{provider.word}{said + count} ", None))
                 count += 1
                 if count == 2 and behaviour == "hang_mid":
                     await self.closed.wait()
@@ -390,6 +395,9 @@ class _MockConnection(asyncio.Protocol):
             usage = {"prompt_tokens": tokens_in, "completion_tokens": count, "total_tokens": tokens_in + count}
             wants = (request.get("stream_options") or {}).get("include_usage")
             send(event("", "stop", usage if wants else None))
+            if behaviour == "close_at_end":
+                self.transport.close()
+                return
             if ticket is not None and behaviour != "no_receipt":
                 receipt = provider.make_receipt(ticket, salt, bytes(sent), (tokens_in, count), Status.SERVED)
                 send(b"data: " + provider.seal(receipt) + b"\n\n")

@@ -17,6 +17,7 @@ BEHAVIOURS = (
     "close_early",
     "close_mid",
     "clean_end",
+    "close_at_end",
     "error_event",
     "endless",
     "long_line",

@@ -16,7 +16,7 @@ from marketplace.gateway.acceptance import (
 from marketplace.gateway.answers import usage_of_answer, usage_of_event
 from marketplace.gateway.connection import Connection, Fault, Limits, UpstreamFailed
 from marketplace.gateway.desk import Desk, Run
-from marketplace.gateway.errors import ApiError, no_provider, stream_broken
+from marketplace.gateway.errors import ApiError, no_provider
 from marketplace.gateway.inquiry import EMBEDDINGS
 from marketplace.gateway.lanes import Lane
 from marketplace.gateway.open_tickets import OpenTicket
@@ -42,6 +42,17 @@ class Next(Exception):
         self.final = final
 
 
+class Broken(Exception):
+    """An attempt ended after bytes of its answer, which the customer has.
+
+    `disowned`: the provider itself says, behind the answer's end, that the answer is not whole.
+    """
+
+    def __init__(self, reason: str, disowned: bool = False) -> None:
+        super().__init__(reason)
+        self.disowned = disowned
+
+
 class Trial:
     """One attempt, from its ticket to its entry. `run_request` once, then `close` in any case."""
 
@@ -55,13 +66,17 @@ class Trial:
         self._filter: SseFilter | None = None
         self._status: Status | None = None
         self._full = False
+        self._heard = False
         self._output_tokens = 0
         self._ttft_ms = 0
         self._itl_us: int | None = None
         self._sent_at = desk.ticker()
 
     async def run_request(self, request: bytes) -> None:
-        """Send the request and relay the answer; raises Next if the customer has no byte of it."""
+        """Send the request and relay the answer.
+
+        Raises Next if nothing of the answer came, and Broken if it broke off behind what the customer has.
+        """
         stream = self._run.inquiry.stream
         try:
             connection = await self._desk.upstream.send(self._lane.endpoint, request, self._limits(), self._attach)
@@ -73,9 +88,9 @@ class Trial:
                 await self._relay_whole(connection)
         except (UpstreamFailed, StreamBroken) as failure:
             following = self._failed(failure)
-            if not self._run.started or self._run.left:
+            if not self._heard or self._run.left:
                 raise following from failure
-            await self._break_off(str(following.refusal))
+            raise Broken(str(following.refusal)) from failure
 
     def close(self) -> None:
         """Enter what was not entered, release the reservation, let go of the connection."""
@@ -93,9 +108,9 @@ class Trial:
 
     def _let_go(self) -> None:
         """Leave the connection: another attempt may get it at once, so nothing of this one may touch it again."""
-        self._run.attach(None)
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._run.detach(connection)
             connection.finish()
 
     def _was_sent(self) -> bool:
@@ -143,32 +158,44 @@ class Trial:
 
     async def _relay_stream(self, connection: Connection) -> None:
         desk, run = self._desk, self._run
+        transcript = run.transcript
+        assert transcript is not None
         events_most = self._ticket.max_output_tokens * desk.patience.events_per_token + desk.patience.events_spare
         self._filter = events = SseFilter(run.salt, events_most)
+        later = run.started  # another provider began the answer
         first = last = 0.0
         put: Any = getattr(run.sink, "put", None)
 
-        def pass_on(data: bytes) -> bool:
+        def take(data: bytes) -> bytes:
             nonlocal last
             out = events.feed(data)
             if out:
                 last = desk.ticker()
-                return put(out) and not events.done
-            return not events.done
+                if later:
+                    out = transcript.rewrite(out)
+                transcript.add(out)
+            return out
+
+        def pass_on(data: bytes) -> bool:
+            out = take(data)
+            return not events.done and (not out or put(out))
 
         try:
             while not events.done:
                 data = await connection.read()
                 if not data:
                     raise UpstreamFailed(Fault.CLOSED, "the stream ended without [DONE]")
-                out = events.feed(data)
+                out = take(data)
+                if last and not self._heard:
+                    self._heard = True
+                    first = last
+                    self._ttft_ms = self._elapsed_ms()
+                    desk.matching.first_byte(self._reservation)
                 if out:
-                    last = desk.ticker()
                     if not run.started:
-                        first = last
-                        self._ttft_ms = self._elapsed_ms()
-                        desk.matching.first_byte(self._reservation)
                         run.started = True
+                        run.family = self._lane.family
+                        run.ordered = self._ticket.max_output_tokens
                         await run.sink.start(STREAM_TYPE)
                     await run.sink.write(out)
                     if put is not None and not events.done:
@@ -177,18 +204,13 @@ class Trial:
             self._output_tokens = events.events
             if events.events > 1:
                 self._itl_us = int((last - first) * 1e6) // (events.events - 1)
-        if not run.started:
+        if not self._heard:
             raise UpstreamFailed(Fault.CLOSED, "the stream is empty")
         self._let_go()
         delivered = Delivered(events.response_digest(), events.text_bound(), usage_of_event(events.last))
-        if self._settle(events.receipt, read_receipt_json, delivered):
-            await run.sink.end(DONE_EVENT)
-        else:
-            await self._break_off("the provider says that it could not complete it")
-
-    async def _break_off(self, reason: str) -> None:
-        await self._run.sink.write(stream_broken(f"The answer broke off and is not complete: {reason}").event())
-        self._run.sink.break_off()
+        if not self._settle(events.receipt, read_receipt_json, delivered):
+            raise Broken("the provider says that it could not complete it", disowned=True)
+        await run.sink.end(DONE_EVENT)
 
     # books
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 CHAT = "chat/completions"
 COMPLETIONS = "completions"
 EMBEDDINGS = "embeddings"
+CONTINUE = "continue"
+"""The feature of an offer whose engine can go on behind the beginning of an answer."""
 FEATURE_OF_ROUTE = {CHAT: "chat", COMPLETIONS: "completions", EMBEDDINGS: "embeddings"}
 
 
@@ -31,6 +33,12 @@ class Engine(Protocol):
         """Yield the payloads of the SSE events (the bytes after `data: `) up to the end of the answer.
 
         The last event with `usage` is included. A stream that ends without `[DONE]` raises EngineFailed.
+        """
+
+    def resume(self, route: str, request: dict[str, Any], delivered: Sequence[str]) -> AsyncIterator[bytes]:
+        """Yield the rest of an answer of which these pieces were delivered, as `stream` yields a whole one.
+
+        `max_tokens` is for the rest; each piece counts as one token.
         """
 
     async def complete(self, route: str, request: dict[str, Any]) -> bytes:

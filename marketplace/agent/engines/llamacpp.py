@@ -7,7 +7,7 @@ loopback interface and is asked through the same code path as any other server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,9 @@ class LlamaCppEngine:
 
     def stream(self, route: str, request: dict[str, Any]) -> AsyncIterator[bytes]:
         return self._asked().stream(route, request)
+
+    def resume(self, route: str, request: dict[str, Any], delivered: Sequence[str]) -> AsyncIterator[bytes]:
+        return self._asked().resume(route, request, delivered)
 
     async def complete(self, route: str, request: dict[str, Any]) -> bytes:
         return await self._asked().complete(route, request)

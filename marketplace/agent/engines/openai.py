@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx2
 import orjson
 
-from marketplace.agent.engines.base import CHAT
+from marketplace.agent.engines.base import CHAT, COMPLETIONS
+from marketplace.agent.engines.continuing import as_chat, by_text, by_tokens, nothing_left
 from marketplace.agent.engines.sse import payloads
 from marketplace.agent.errors import EngineFailed, EngineRefused, EngineTimedOut
 
 _MOST_ANSWER_BYTES = 64 << 20
+_LOOK_UP_S = 10.0
 # statuses by which an engine says that the request itself is wrong
 _CUSTOMERS_FAULT = (400, 413, 422)
 
@@ -42,6 +44,7 @@ class OpenAIEngine:
         timeout = httpx2.Timeout(None, connect=5.0, pool=5.0)
         self._client = httpx2.AsyncClient(headers=headers, limits=limits, timeout=timeout, trust_env=False)
         self._counts_tokens = True
+        self._is_llamacpp: bool | None = None
 
     async def start(self) -> None:
         """Wait for nothing: the server is run by somebody else; `check` tells whether it answers."""
@@ -89,6 +92,42 @@ class OpenAIEngine:
             finally:
                 await events.aclose()  # type: ignore[attr-defined]
 
+    async def resume(self, route: str, request: dict[str, Any], delivered: Sequence[str]) -> AsyncIterator[bytes]:
+        """Go on behind the pieces, in the form of the server that is asked (see `continuing`)."""
+        if await self._find_llamacpp():
+            asked = await by_tokens(self._look_up, route, request, delivered)
+            if asked is None:
+                yield nothing_left(route, str(request.get("model", "")))
+                return
+            turned = route == CHAT
+            route = COMPLETIONS
+        else:
+            asked, turned = by_text(route, request, delivered), False
+        async with contextlib.aclosing(self.stream(route, asked)) as payloads:  # type: ignore[type-var]
+            async for payload in payloads:
+                yield as_chat(payload) if turned else payload
+
+    async def _find_llamacpp(self) -> bool:
+        """Tell, once asked, whether the server is llama.cpp: it alone shows its properties under this name."""
+        if self._is_llamacpp is None:
+            try:
+                async with asyncio.timeout(_LOOK_UP_S):
+                    answer = await self._client.get(f"{self._root}/props")
+            except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError) as error:
+                raise EngineFailed(f"the engine cannot be reached: {error or type(error).__name__}") from None
+            self._is_llamacpp = answer.status_code == 200 and b"default_generation_settings" in answer.content
+        return self._is_llamacpp
+
+    async def _look_up(self, path: str, asked: dict[str, Any]) -> Any:
+        """Post to one of llama.cpp's own routes; raises EngineFailed."""
+        try:
+            async with asyncio.timeout(_LOOK_UP_S):
+                answer = await self._client.post(f"{self._root}{path}", json=asked)
+            answer.raise_for_status()
+            return answer.json()
+        except (httpx2.HTTPError, TimeoutError, OSError, ValueError) as error:
+            raise EngineFailed(f"the engine does not answer at {path}: {error or type(error).__name__}") from None
+
     async def complete(self, route: str, request: dict[str, Any]) -> bytes:
         body = orjson.dumps(
             {key: value for key, value in request.items() if key != "stream_options"} | {"stream": False}
@@ -107,7 +146,7 @@ class OpenAIEngine:
         if not self._counts_tokens:
             return None
         try:
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(_LOOK_UP_S):
                 return await self._count(route, request)
         except (httpx2.HTTPError, TimeoutError, OSError, ValueError, KeyError, TypeError):
             return None

@@ -98,6 +98,62 @@ async def test_the_key_is_sent_and_compression_is_not_asked_for():
         assert server.asked[0][2][b"accept-encoding"] == b"identity"
 
 
+GONE_ON = {"model": "m", "messages": [{"role": "user", "content": "count"}], "max_tokens": 8}
+
+
+async def test_a_server_that_is_not_llamacpp_goes_on_behind_the_last_message():
+    async with engine_on({CHAT: (200, [b"data: " + CHUNK + b"\n\ndata: [DONE]\n\n"])}) as (engine, server):
+        assert [one async for one in engine.resume(CHAT, GONE_ON, ["one, ", "two"])] == [CHUNK]
+        asked = json.loads(server.asked[-1][1])
+    assert asked["messages"][-1] == {"role": "assistant", "content": "one, two"}
+    assert (asked["continue_final_message"], asked["add_generation_prompt"]) == (True, False)
+
+
+async def test_a_plain_completion_goes_on_behind_its_prompt():
+    async with engine_on({COMPLETIONS: (200, [b"data: " + CHUNK + b"\n\ndata: [DONE]\n\n"])}) as (engine, server):
+        request = {"model": "m", "prompt": "count: ", "max_tokens": 8}
+        assert [one async for one in engine.resume(COMPLETIONS, request, ["one, ", "two"])] == [CHUNK]
+        assert json.loads(server.asked[-1][1])["prompt"] == "count: one, two"
+        with pytest.raises(EngineFailed, match="token numbers"):
+            [one async for one in engine.resume(COMPLETIONS, request | {"prompt": [1, 2]}, ["one"])]
+
+
+def llamacpp(tokens: list[int], spelled: str):
+    """Return scripts of a llama.cpp server whose tokenizer always gives these tokens, which spell that text."""
+    return {
+        "/props": (200, [b'{"default_generation_settings":{}}']),
+        "/apply-template": (200, [b'{"prompt":"<user>count<assistant>"}']),
+        "/tokenize": (200, [json.dumps({"tokens": tokens}).encode()]),
+        "/detokenize": (200, [json.dumps({"content": spelled}).encode()]),
+        COMPLETIONS: (
+            200,
+            [b'data: {"choices":[{"index":0,"text":" three","finish_reason":null}]}\n\ndata: [DONE]\n\n'],
+        ),
+    }
+
+
+async def test_llamacpp_goes_on_behind_the_numbers_of_the_tokens_and_answers_as_a_chat():
+    async with engine_on(llamacpp([5, 6, 7], "one, two")) as (engine, server):
+        [event] = [json.loads(one) async for one in engine.resume(CHAT, GONE_ON, ["one, ", "two"])]
+        asked = json.loads(server.asked[-1][1])
+    assert event["choices"] == [{"index": 0, "delta": {"content": " three"}, "finish_reason": None}]
+    assert asked["prompt"] == [5, 6, 7] * 2 and "messages" not in asked
+    assert asked["max_tokens"] == 7, "two pieces were three tokens"
+
+
+async def test_an_answer_of_its_full_length_ends_without_asking_for_more():
+    async with engine_on(llamacpp([5, 6, 7], "one, two")) as (engine, server):
+        [event] = [json.loads(one) async for one in engine.resume(CHAT, GONE_ON | {"max_tokens": 1}, ["one, ", "two"])]
+    assert event["choices"][0]["finish_reason"] == "length"
+    assert all("completions" not in path for path, *_ in server.asked)
+
+
+async def test_a_tokenizer_that_does_not_give_the_text_back_is_not_gone_on_behind():
+    async with engine_on(llamacpp([5, 6], " one,  two")) as (engine, _):
+        with pytest.raises(EngineFailed, match="does not give the delivered text back"):
+            [one async for one in engine.resume(CHAT, GONE_ON, ["one, ", "two"])]
+
+
 async def test_a_stream_that_closes_before_done_is_a_failure():
     async with engine_on({CHAT: (200, [b"data: " + CHUNK + b"\n\n"])}) as (engine, _):
         with pytest.raises(EngineFailed, match="before its end"):

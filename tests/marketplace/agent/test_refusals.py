@@ -145,6 +145,7 @@ async def test_a_refusal_leaves_the_ticket_usable(deaf):
         (chat(n=0), "invalid_value"),
         (chat(n=65), "invalid_value"),
         (chat(stream=True, stream_options=[]), "invalid_value"),
+        (chat(stream=True, bonded_delivered=["I am "]), "unsupported_content"),
         (
             {
                 "messages": [

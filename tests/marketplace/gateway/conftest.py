@@ -163,8 +163,7 @@ class Town:
             signer=Signer(number.to_bytes(32)),
             domain=DOMAIN,
             gateways={GATEWAY.address},
-            weights_digest=b"\x05" * 32,
-            **settings,
+            **({"weights_digest": b"\x05" * 32} | settings),
         )
         await provider.start()
         self.providers.append(provider)
