@@ -207,6 +207,32 @@ class CanaryDay(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class CheckDay(Message):
+    """What one verifier found of one provider in one epoch: is it the declared model, on the declared hardware?
+
+    `weights`: digest of the model whose answers were compared; `completions`: how many of the provider's answers;
+    `model_ppb`: the p-value of the comparison in parts per billion, one (10^9) when nothing was compared. `bursts`: how
+    many times many requests were sent at once; `capacity_ppm`: the median rate under them, of what the declared class
+    should reach; `slow_epochs`: in how many epochs on end, this one included, that was less than half. `samples`:
+    SHA-256 of the document with all answers, from which anybody computes `model_ppb` again.
+    """
+
+    TYPE: ClassVar[str] = (
+        "CheckDay(address provider,uint64 epoch,bytes32 weights,uint32 completions,uint64 modelPpb,uint32 bursts,"
+        "uint32 capacityPpm,uint32 slowEpochs,bytes32 samples)"
+    )
+    provider: str
+    epoch: int
+    weights: bytes
+    completions: int
+    model_ppb: int
+    bursts: int
+    capacity_ppm: int
+    slow_epochs: int
+    samples: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Hardware(Message):
     """What a verifier measured a provider's hardware to be; a quorum of these sets its required stake."""
 

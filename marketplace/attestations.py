@@ -17,24 +17,13 @@ from contracts.types import OperatorRecord
 from marketplace.gateway.addresses import parse_endpoint
 from marketplace.gateway.connection import Limits
 from marketplace.gateway.upstream import Upstream
-from rewards.types import SignedCanaryDay, SignedProbeDay
-from rewards.verifier.attestation import read_document
+from rewards.verifier.attestation import Shown, read_document
 
 _ATTESTATION_BYTES = 64 << 20
 _GRACE_S = 3.0
 _SIGNATURE_BYTES = 64 << 10
 _QUICK = Limits(first_byte_s=10.0, gap_s=10.0, total_s=60.0, body_bytes=_ATTESTATION_BYTES)
 _RECOMPUTING = Limits(first_byte_s=300.0, gap_s=30.0, total_s=330.0, body_bytes=_SIGNATURE_BYTES)
-
-
-@dataclass(frozen=True, slots=True)
-class Attestation:
-    """What one verifier showed of one epoch."""
-
-    verifier: str
-    seed: bytes
-    probe_days: tuple[SignedProbeDay, ...]
-    canary_days: tuple[SignedCanaryDay, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +42,7 @@ class Verifiers:
         self._separator = separator
         self._devnet = devnet
 
-    async def attestations(
-        self, members: Sequence[OperatorRecord], epoch: int
-    ) -> tuple[list[Attestation], dict[str, str]]:
+    async def attestations(self, members: Sequence[OperatorRecord], epoch: int) -> tuple[list[Shown], dict[str, str]]:
         """Fetch all attestations of an epoch; returns those that hold, and why the others are missing."""
         return await self._ask_all(members, lambda member: self._attestation(member, epoch))
 
@@ -91,15 +78,14 @@ class Verifiers:
             missing[asking[task]] = "it was slower than the others"
         return good, missing
 
-    async def _attestation(self, member: OperatorRecord, epoch: int) -> Attestation:
+    async def _attestation(self, member: OperatorRecord, epoch: int) -> Shown:
         status, body = await self._exchange(member, "GET", f"/attestations/{epoch}", b"", _QUICK, _ATTESTATION_BYTES)
         if status != 200:
             raise ValueError(f"it answered {status}: {_message(body)}")
         return await asyncio.to_thread(self._read_attestation, body, member.operator, epoch)
 
-    def _read_attestation(self, body: bytes, verifier: str, epoch: int) -> Attestation:
-        seed, days, canaries = read_document(json.loads(body), verifier, epoch, self._separator)
-        return Attestation(verifier, seed, days, canaries)
+    def _read_attestation(self, body: bytes, verifier: str, epoch: int) -> Shown:
+        return read_document(json.loads(body), verifier, epoch, self._separator)
 
     async def _signature(self, member: OperatorRecord, epoch: int, evidence: bytes, digest: bytes) -> ReportSignature:
         asked = json.dumps({"epoch": epoch, "evidence": "0x" + evidence.hex()}).encode()

@@ -202,6 +202,7 @@ class Settler:
             attempts=attempts,
             probe_days=[day for one in shown for day in one.probe_days],
             canary_days=[day for one in shown for day in one.canary_days],
+            check_days=[day for one in shown for day in one.check_days],
             seeds={one.verifier: one.seed for one in shown},
             commitments=view.commitments,
         )

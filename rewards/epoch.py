@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contracts.messages import ProbeDay, Status
+from contracts.messages import CanaryDay, ProbeDay, Status
 from contracts.types import ProviderRecord
 from rewards.errors import (
     BadAttempt,
@@ -23,14 +23,16 @@ from rewards.errors import (
     UnknownCustomer,
     UnknownProvider,
 )
+from rewards.honesty import PPB
 from rewards.measurement import PPM, WORD_BITS, WORDS, join_words
 from rewards.state import GENESIS
-from rewards.types import Attempt, ChainInputs, EpochInputs, SignedCanaryDay, SignedProbeDay
+from rewards.types import Attempt, ChainInputs, EpochInputs, SignedCanaryDay, SignedCheckDay, SignedProbeDay
 
 _PAID = frozenset((Status.SERVED, Status.CUSTOMER_ABORT))
 _FAILED = frozenset((Status.PROVIDER_ERROR, Status.TIMEOUT))
 _UNSIGNED = _FAILED | {Status.IDLE}
 _STATUSES = frozenset(Status)
+SignedDay = SignedProbeDay | SignedCanaryDay | SignedCheckDay
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ def canonical(inputs: EpochInputs) -> EpochInputs:
         maintenance=tuple(sorted(inputs.maintenance, key=lambda pair: pair[0])),
         probe_days=tuple(sorted(inputs.probe_days, key=_day_key)),
         canary_days=tuple(sorted(inputs.canary_days, key=_day_key)),
+        check_days=tuple(sorted(inputs.check_days, key=_day_key)),
         seeds=tuple(sorted(inputs.seeds, key=lambda reveal: reveal.verifier)),
         attempts=tuple(sorted(inputs.attempts, key=lambda one: (one.receipt.job, one.receipt.attempt))),
     )
@@ -71,6 +74,7 @@ def check_inputs(inputs: EpochInputs) -> None:
     _ascending("seeds", inputs.seeds, lambda reveal: reveal.verifier)
     _ascending("probe_days", inputs.probe_days, _day_key)
     _ascending("canary_days", inputs.canary_days, _day_key)
+    _ascending("check_days", inputs.check_days, _day_key)
     known = {record.provider for record in inputs.providers}
     _check_days(inputs, known)
     for provider, _ in inputs.maintenance:
@@ -178,7 +182,7 @@ def _check_parameters(inputs: EpochInputs) -> None:
 
 
 def day_refusal(
-    signed: SignedProbeDay | SignedCanaryDay,
+    signed: SignedDay,
     verifiers: Container[str],
     providers: Container[str],
     epoch: int,
@@ -189,7 +193,7 @@ def day_refusal(
     `verifiers`: the active ones; `providers`: those registered at the checkpoint.
     """
     day = signed.day
-    kind = "probe day" if isinstance(day, ProbeDay) else "canary day"
+    kind = {ProbeDay: "probe day", CanaryDay: "canary day"}.get(type(day), "check day")
     where = f"{kind} of {day.provider} by {signed.verifier}"
     if signed.verifier not in verifiers:
         return NotBonded("verifier", signed.verifier, where)
@@ -200,12 +204,14 @@ def day_refusal(
     if isinstance(day, ProbeDay):
         highest = join_words(day.up).bit_length() - 1
         return OutsideEpoch(f"{where} (bit)", highest, 0, slots - 1) if highest >= slots else None
-    return OutsideEpoch(f"{where} (passed)", day.passed, 0, day.asked) if day.passed > day.asked else None
+    if isinstance(day, CanaryDay):
+        return OutsideEpoch(f"{where} (passed)", day.passed, 0, day.asked) if day.passed > day.asked else None
+    return None if 0 < day.model_ppb <= PPB else OutsideEpoch(f"{where} (modelPpb)", day.model_ppb, 1, PPB)
 
 
 def _check_days(inputs: EpochInputs, known: set[str]) -> None:
     verifiers = {record.operator for record in inputs.verifiers if record.active}
-    days: list[SignedProbeDay | SignedCanaryDay] = [*inputs.probe_days, *inputs.canary_days]
+    days: list[SignedDay] = [*inputs.probe_days, *inputs.canary_days, *inputs.check_days]
     for signed in days:
         refusal = day_refusal(signed, verifiers, known, inputs.epoch, inputs.timing.slots_per_epoch)
         if refusal is not None:
@@ -244,7 +250,7 @@ def _ascending(what: str, items: Iterable[Any], key: Callable[[Any], Any]) -> No
         last = value
 
 
-def _day_key(signed: SignedProbeDay | SignedCanaryDay) -> tuple[str, str]:
+def _day_key(signed: SignedDay) -> tuple[str, str]:
     return signed.day.provider, signed.verifier
 
 

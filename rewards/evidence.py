@@ -19,14 +19,27 @@ from rewards.canonical import Unreadable, build, canonical_json, plain, read_jso
 from rewards.errors import EvidenceDamaged
 from rewards.gather import chain_part
 from rewards.state import read_state, state_bytes
-from rewards.types import Attempt, ChainInputs, EpochInputs, SeedReveal, SignedCanaryDay, SignedProbeDay
+from rewards.types import (
+    Attempt,
+    ChainInputs,
+    EpochInputs,
+    SeedReveal,
+    SignedCanaryDay,
+    SignedCheckDay,
+    SignedProbeDay,
+)
 
 VERSION = 2
 FILES = ("inputs.json", "attempts.jsonl", "attestations.jsonl", "state.json", "report.json")
 _MANIFEST_MOST = 1 << 16
 _FILE_MOST = 1 << 36
 _LINE_MOST = 1 << 14
-_KINDS: dict[str, Any] = {"probe_day": SignedProbeDay, "canary_day": SignedCanaryDay, "seed": SeedReveal}
+_KINDS: dict[str, Any] = {
+    "probe_day": SignedProbeDay,
+    "canary_day": SignedCanaryDay,
+    "check_day": SignedCheckDay,
+    "seed": SeedReveal,
+}
 
 Progress = Callable[[int], None]
 
@@ -86,6 +99,7 @@ def read_bundle(source: Source, digest: bytes, progress: Progress | None = None)
         **{name: getattr(chain, name) for name in chain.__slots__ if name != "previous"},
         probe_days=tuple(signed["probe_day"]),
         canary_days=tuple(signed["canary_day"]),
+        check_days=tuple(signed["check_day"]),
         seeds=tuple(signed["seed"]),
         attempts=_read_attempts(source, files, progress),
         opening=opening,
@@ -134,7 +148,8 @@ def _read_report(data: bytes, evidence: bytes) -> Report:
 
 
 def _attestation_lines(inputs: EpochInputs) -> Iterator[bytes]:
-    for kind, items in (("probe_day", inputs.probe_days), ("canary_day", inputs.canary_days), ("seed", inputs.seeds)):
+    listed = (inputs.probe_days, inputs.canary_days, inputs.check_days, inputs.seeds)
+    for kind, items in zip(_KINDS, listed, strict=True):
         for item in items:
             yield canonical_json({"kind": kind, **plain(item)}) + b"\n"
 

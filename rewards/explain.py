@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rewards.epoch import Work
 from rewards.fees import Bills, Credits
+from rewards.honesty import Checked
 from rewards.measurement import Measured
 from rewards.penalty import Outage, multiplier_ppm
 from rewards.score import COMPONENTS
@@ -19,7 +20,7 @@ class Explained:
     provider: str
     measured: Measured
     work: Work
-    canaries: tuple[int, int]
+    checked: Checked
     score_before: int | None
     components: tuple[int, ...]
     score_ppm: int
@@ -58,7 +59,10 @@ def provider_lines(one: Explained) -> list[Line]:
             probes=sum(measured.counts), ttft_p95_bucket=measured.ttft_p95_bucket,
         ),
         _line(one.provider, "success = served / (served + failed)", served=work.served, failed=work.failed),
-        _line(one.provider, "verification = canaries passed / asked", asked=one.canaries[0], passed=one.canaries[1]),
+        _line(
+            one.provider, "verification = canaries and compared answers passed / asked",
+            asked=one.checked.asked, passed=one.checked.passed,
+        ),
         Line(
             one.provider,
             "score = weighted components with the prior",
@@ -90,10 +94,11 @@ def provider_lines(one: Explained) -> list[Line]:
                 stake=one.stake, delegated=one.delegated, commission_ppm=one.commission_ppm, to_delegators=one.pool,
             )
         )  # fmt: skip
+    lines += [_line(one.provider, rule, **numbers) for rule, numbers in one.checked.findings]
     if one.level or one.outage.standing_slots or one.standing:
         lines.append(
             _line(
-                one.provider, "penalty = worse of uptime level and outage level",
+                one.provider, "penalty = worst of uptime level, outage level and what was served",
                 median_ppm=one.median_ppm, outage_slots=one.outage.longest_slots, slash_level=one.level,
                 strikes=one.strikes, standing=one.standing,
             )

@@ -16,10 +16,11 @@ from rewards.types import (
     EpochState,
     SeedReveal,
     SignedCanaryDay,
+    SignedCheckDay,
     SignedProbeDay,
 )
 
-Day = TypeVar("Day", SignedProbeDay, SignedCanaryDay)
+Day = TypeVar("Day", SignedProbeDay, SignedCanaryDay, SignedCheckDay)
 _SHARED = tuple(one.name for one in dataclasses.fields(ChainInputs) if one.name != "previous")
 
 
@@ -30,6 +31,7 @@ def assemble(
     attempts: Iterable[Attempt],
     probe_days: Iterable[SignedProbeDay],
     canary_days: Iterable[SignedCanaryDay],
+    check_days: Iterable[SignedCheckDay] = (),
     seeds: Mapping[str, bytes],
     commitments: Mapping[str, bytes],
 ) -> EpochInputs:
@@ -57,6 +59,7 @@ def assemble(
             **{name: getattr(chain, name) for name in _SHARED},
             probe_days=usable(probe_days),
             canary_days=usable(canary_days),
+            check_days=usable(check_days),
             seeds=tuple(reveals),
             attempts=tuple(attempts),
             opening=dataclasses.replace(opening, report=chain.previous),

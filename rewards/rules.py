@@ -14,6 +14,7 @@ from rewards.types import EpochInputs
 CODE_FILES = (
     "epoch.py",
     "fees.py",
+    "honesty.py",
     "incentive.py",
     "measured.py",
     "measurement.py",

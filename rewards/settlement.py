@@ -16,6 +16,7 @@ from contracts.types import Harm, Harmed, Leaf, Pool, Report, Totals
 from rewards.epoch import Work, check_inputs, records, tally, unit_atto
 from rewards.explain import Explained, customer_lines, provider_lines
 from rewards.fees import Credits, Parts, bill, credit, divide
+from rewards.honesty import NOTHING, Checked, check
 from rewards.incentive import Incentives, backing, delegators_part, incentives, stake_cap
 from rewards.measured import measure
 from rewards.measurement import PPM, Measured, is_active
@@ -47,7 +48,8 @@ def settle(inputs: EpochInputs) -> Settlement:
     work = tally(inputs)
     market = measure(inputs, work)
     measured = market.of
-    canaries = _canaries(inputs)
+    checked = check(inputs)
+    canaries = {name: (one.asked, one.passed) for name, one in checked.items()}
     observed = {name: observe(inputs, measured[name], work[name], canaries.get(name, (0, 0))) for name in work}
     scored = _score(inputs, observed)
 
@@ -59,7 +61,7 @@ def settle(inputs: EpochInputs) -> Settlement:
     fund = inputs.opening.sla_fund + parts.sla_fund_in
     credits = credit(work, rates, parts.provider, fund, unit)
     shares = _incentives(inputs, measured, canaries, parts, bills.total)
-    penalties = _penalties(inputs, measured)
+    penalties = _penalties(inputs, measured, checked)
 
     before = {state.provider: state for state in inputs.opening.providers}
     leaves, states, harmed, pools, lines = [], [], [], [], []
@@ -110,7 +112,7 @@ def settle(inputs: EpochInputs) -> Settlement:
                 provider=name,
                 measured=measured[name],
                 work=work[name],
-                canaries=canaries.get(name, (0, 0)),
+                checked=checked.get(name, NOTHING),
                 score_before=past.score_ppm if past else None,
                 components=components,
                 score_ppm=memory.score_ppm,
@@ -172,14 +174,6 @@ def observe(inputs: EpochInputs, measured: Measured, work: Work, canaries: tuple
     return Observed(values, (slots, tried, probes, asked, 0), failed)
 
 
-def _canaries(inputs: EpochInputs) -> dict[str, tuple[int, int]]:
-    sums: dict[str, tuple[int, int]] = {}
-    for signed in inputs.canary_days:
-        asked, passed = sums.get(signed.day.provider, (0, 0))
-        sums[signed.day.provider] = (asked + signed.day.asked, passed + signed.day.passed)
-    return sums
-
-
 def _score(inputs: EpochInputs, observed: dict[str, Observed]) -> dict[str, tuple[Memory, tuple[int, ...]]]:
     median = medians(list(observed.values()))
     before = {
@@ -216,8 +210,11 @@ class _Penalty:
     standing: int
 
 
-def _penalties(inputs: EpochInputs, measured: dict[str, Measured]) -> dict[str, _Penalty]:
-    """Find the slash level of every provider; one that was not measured was up in every slot, so it has none."""
+def _penalties(inputs: EpochInputs, measured: dict[str, Measured], checked: dict[str, Checked]) -> dict[str, _Penalty]:
+    """Find the slash level of every provider: the highest of its uptime, its outage and what a quorum found it serves.
+
+    One that was not measured has none.
+    """
     median = lower_median((one.uptime_ppm for one in measured.values() if one.measured), PPM)
     before = {state.provider: state for state in inputs.opening.providers}
     timing = inputs.timing
@@ -225,7 +222,8 @@ def _penalties(inputs: EpochInputs, measured: dict[str, Measured]) -> dict[str, 
     for name, one in measured.items():
         past = before.get(name)
         run = outage(one.down, one.counted, timing.slots_per_epoch, timing.slot_s, past.down_run_slots if past else 0)
-        level = max(run.level, uptime_level(one.uptime_ppm, median))
+        served = checked.get(name, NOTHING).level if one.measured else 0
+        level = max(run.level, uptime_level(one.uptime_ppm, median), served)
         strikes = strikes_after(past.strike_epochs if past else (), inputs.epoch, level)
         standing = standing_after(past.standing if past else 0, len(strikes), level, one.measured)
         result[name] = _Penalty(median, run, level, strikes, standing)

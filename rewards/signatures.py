@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from contracts.errors import BadSignature
-from contracts.messages import CanaryDay, Domain, ProbeDay
+from contracts.messages import CanaryDay, CheckDay, Domain, ProbeDay
 from contracts.signing import keccak, recover
 from contracts.types import ProviderRecord
+from rewards.epoch import SignedDay
 from rewards.gather import keeps_commitment
 from rewards.types import (
     Attempt,
@@ -22,12 +23,11 @@ from rewards.types import (
     EpochInputs,
     EpochState,
     SeedReveal,
-    SignedCanaryDay,
-    SignedProbeDay,
 )
 
 Progress = Callable[[int, int], None]
 _RANGE = 2_000
+_KINDS = {ProbeDay: "probe day", CanaryDay: "canary day", CheckDay: "check day"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,14 @@ def register(inputs: EpochInputs | ChainInputs, opening: EpochState) -> Register
 
 
 def check_signatures(inputs: EpochInputs, threads: int = 1, progress: Progress | None = None) -> Difference | None:
-    """Return the first difference in the order attempts, probe days, canary days, seeds; None when there is none.
+    """Return the first difference in the order attempts, probe, canary and check days, seeds; None when there is none.
 
     `progress(done, all)` is called now and then, from the calling thread.
     """
     who = register(inputs, inputs.opening)
     attempts = inputs.attempts
-    everything = len(attempts) + len(inputs.probe_days) + len(inputs.canary_days)
+    days = _days(inputs)
+    everything = len(attempts) + len(days)
     done = 0
     starts = range(0, len(attempts), _RANGE)
 
@@ -81,10 +82,8 @@ def check_signatures(inputs: EpochInputs, threads: int = 1, progress: Progress |
                     progress(done, everything)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    days = _days(inputs)
     for index, signed in enumerate(days):
-        kind = "probe day" if index < len(inputs.probe_days) else "canary day"
-        difference = check_day(kind, signed.verifier, signed.day, signed.signature, who)
+        difference = check_day(_KINDS[type(signed.day)], signed.verifier, signed.day, signed.signature, who)
         if difference is not None:
             return difference
         if progress is not None and (done + index + 1) % _RANGE == 0:
@@ -116,9 +115,9 @@ def check_attempt(one: Attempt, who: Register, index: int) -> Difference | None:
 
 
 def check_day(
-    kind: str, verifier: str, day: ProbeDay | CanaryDay, signature: bytes, who: Register
+    kind: str, verifier: str, day: ProbeDay | CanaryDay | CheckDay, signature: bytes, who: Register
 ) -> Difference | None:
-    """Check that a ProbeDay or CanaryDay was signed by the active verifier it is filed under."""
+    """Check that a ProbeDay, CanaryDay or CheckDay was signed by the active verifier it is filed under."""
     where = f"attestations.jsonl, {kind} of {day.provider} by {verifier}"
     signer = _signer(day.digest(who.separator), signature)
     if signer != verifier:
@@ -145,8 +144,8 @@ def _signers(record: ProviderRecord, before: str | None) -> tuple[str, ...]:
     return (record.signer,) if before is None or before == record.signer else (record.signer, before)
 
 
-def _days(inputs: EpochInputs) -> list[SignedProbeDay | SignedCanaryDay]:
-    return [*inputs.probe_days, *inputs.canary_days]
+def _days(inputs: EpochInputs) -> list[SignedDay]:
+    return [*inputs.probe_days, *inputs.canary_days, *inputs.check_days]
 
 
 def _check_seed(reveal: SeedReveal) -> Difference | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.messages import CanaryDay, Countersignature, ProbeDay, Receipt
+from contracts.messages import CanaryDay, CheckDay, Countersignature, ProbeDay, Receipt
 from contracts.types import (
     Checkpoint,
     CustomerRecord,
@@ -52,6 +52,15 @@ class SignedCanaryDay:
 
     verifier: str
     day: CanaryDay
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCheckDay:
+    """A CheckDay with its verifier and signature."""
+
+    verifier: str
+    day: CheckDay
     signature: bytes
 
 
@@ -119,7 +128,7 @@ class EpochState:
 class EpochInputs:
     """All that `settle` may look at for one epoch, in canonical order.
 
-    Addresses ascend; attempts are ordered by job, then attempt; probe and canary days by provider, then verifier.
+    Addresses ascend; attempts are ordered by job, then attempt; days of every kind by provider, then verifier.
 
     `chain_id`, `epoch_ledger`: the signing domain. `decimals`, `stake_decimals`: of the payment and the stake token.
     `incentive_fund`: payment units available for incentives. `sla_fund` in `opening` is the fund after the previous
@@ -146,6 +155,7 @@ class EpochInputs:
     seeds: tuple[SeedReveal, ...]
     attempts: tuple[Attempt, ...]
     opening: EpochState
+    check_days: tuple[SignedCheckDay, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from marketplace.agent.config import ModelConfig, ProviderConfig
 from marketplace.agent.errors import AgentError
-from marketplace.agent.weights import chat_template, find_weights, weights_digest
+from marketplace.agent.gguf import chat_template
+from marketplace.agent.weights import find_weights, weights_digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Weights files: where they lie, what their digest is, what a GGUF says about itself.
+"""Weights files: where they lie and what their digest is.
 
 The weights digest of an offer is the SHA-256 of the weights file. Hashing a large file takes seconds, so the digest
 is remembered beside the provider's state, together with the file's size and modification time, and computed anew
@@ -10,18 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
 
 from marketplace.agent.errors import AgentError
 
 _PACKAGE = "package:"
-_CHAT_TEMPLATE = b"tokenizer.chat_template"
-# sizes of GGUF's scalar types by their number; 8 is a string, 9 an array
-_SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-_MOST_TEMPLATE_BYTES = 1 << 20
 
 
 def find_weights(weights: str, folder: Path) -> Path:
@@ -66,44 +60,3 @@ def weights_digest(path: Path, state_folder: Path) -> bytes:
     partial.write_text(json.dumps([{"file": list(key), "sha256": value} for key, value in known.items()]))
     partial.replace(memory)
     return digest
-
-
-def chat_template(path: Path) -> str:
-    """Return the chat template written inside a GGUF file, empty when there is none or the file is another format."""
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            return ""
-        _version, _tensors, pairs = struct.unpack("<IQQ", file.read(20))
-        for _ in range(pairs):
-            key = _string(file)
-            (kind,) = struct.unpack("<I", file.read(4))
-            if key == _CHAT_TEMPLATE and kind == 8:
-                return _string(file).decode()
-            _skip(file, kind)
-    return ""
-
-
-def _string(file: BinaryIO) -> bytes:
-    (length,) = struct.unpack("<Q", file.read(8))
-    if length > _MOST_TEMPLATE_BYTES:
-        raise AgentError(
-            f"a text of {length} bytes in the weights file's header", "the file is damaged: fetch it again"
-        )
-    return file.read(length)
-
-
-def _skip(file: BinaryIO, kind: int) -> None:
-    if kind == 8:
-        (length,) = struct.unpack("<Q", file.read(8))
-        file.seek(length, os.SEEK_CUR)
-    elif kind == 9:
-        inner, count = struct.unpack("<IQ", file.read(12))
-        if inner in _SCALAR_BYTES:
-            file.seek(_SCALAR_BYTES[inner] * count, os.SEEK_CUR)
-        else:
-            for _ in range(count):
-                _skip(file, inner)
-    elif kind in _SCALAR_BYTES:
-        file.seek(_SCALAR_BYTES[kind], os.SEEK_CUR)
-    else:
-        raise AgentError(f"type {kind} in the weights file's header is unknown", "the file is damaged: fetch it again")

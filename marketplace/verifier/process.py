@@ -23,12 +23,13 @@ from contracts.transactions import Sender
 from contracts.types import Timing
 from marketplace.errors import BondedError
 from marketplace.gateway.upstream import Upstream
-from marketplace.verifier.reference import prepare_canaries
+from marketplace.verifier.reference import ReferencePools
 from marketplace.verifier.road import CheckedRoad
 from marketplace.verifier.server import create_server
 from marketplace.verifier.signing import ReportSigner
 from marketplace.verifier.surroundings import ChainAndGateway
 from rewards.blobs import source_at
+from rewards.verifier.challenge import Wanted
 from rewards.verifier.service import Verifier
 from rewards.verifier.store import MeasurementStore
 
@@ -43,11 +44,16 @@ class SeedDamaged(BondedError):
     """The master seed is not 32 bytes: restore it from a backup, or move the file away and a new one is made."""
 
 
+class PromptsMissing(BondedError):
+    """The file of prompts is empty: write one prompt a line, or leave the option away."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerifierOptions:
     """What a verifier is told. `evidence` is a folder or a URL; `reference` weights for canaries, None for none.
 
-    `outbox_folder` is the one the command line uses for the same key, so that the two never send at once.
+    `prompts`: a file with wordings of its own, one a line. `outbox_folder` is the one the command line uses for the
+    same key, so that the two never send at once.
     """
 
     folder: Path
@@ -58,15 +64,18 @@ class VerifierOptions:
     listen: str
     reference: str | None
     reference_model: str
+    wanted: Wanted
+    prompts: Path | None
     devnet: bool
 
 
 async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -> None:
     """Probe, attest and sign until SIGTERM or SIGINT; a task that fails ends the process with its error."""
     master = master_seed(options.folder)
-    canaries = {}
+    own = _own_prompts(options.prompts)
+    pools = None
     if options.reference:
-        canaries = await prepare_canaries(options.reference, options.reference_model, master)
+        pools = ReferencePools(options.reference, options.reference_model, options.wanted, own)
     timing, gap_slots = await _wait_for_clock(chain)
     upstream = Upstream(options.devnet)
     road = CheckedRoad(upstream, options.devnet)
@@ -74,14 +83,15 @@ async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -
     outbox = FileOutbox.open(options.outbox_folder, sender=signer.address, chain_key=chain.key)
     sender = Sender(chain, signer, outbox)
     surroundings = ChainAndGateway(chain, sender, timing, gap_slots, options.gateway, options.api_key, road)
-    verifier = Verifier(signer, master, MeasurementStore(options.folder / "measurements"), surroundings, road, canaries)
+    store = MeasurementStore(options.folder / "measurements")
+    verifier = Verifier(signer, master, store, surroundings, road, pools, own)
     server = _server(create_server(verifier, ReportSigner(chain, signer, verifier, source)), options.listen)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     working = (stopped.wait(), verifier.run(), server.serve(), sender.run(), _claim(chain, sender))
     tasks = [asyncio.create_task(work) for work in working]
-    log.info("probing", verifier=signer.address, listen=options.listen, canaries=sum(map(len, canaries.values())))
+    log.info("probing", verifier=signer.address, listen=options.listen, reference=options.reference or "none")
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -108,6 +118,16 @@ def master_seed(folder: Path) -> bytes:
             f"{path} holds {len(seed)} bytes, not {_SEED_BYTES}: restore it, or move it away for a new one"
         )
     return seed
+
+
+def _own_prompts(path: Path | None) -> tuple[str, ...]:
+    """Read a verifier's own wordings, one a line; raises PromptsMissing when there are none."""
+    if path is None:
+        return ()
+    lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    if not lines:
+        raise PromptsMissing(f"{path} holds no line with a prompt: write some, or leave the option away")
+    return lines
 
 
 async def _claim(chain: Chain, sender: Sender) -> None:

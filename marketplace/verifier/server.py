@@ -1,6 +1,7 @@
 """What a verifier serves.
 
-Its attestations, and its signature under reports that hold (docs/protocol.md, section 3.3).
+Its attestations, the answers behind its CheckDays, and its signature under reports that hold (docs/protocol.md,
+section 3.3).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rewards.errors import RewardsError
 from rewards.verifier.service import Verifier
 
 _MOST_BODY = 4096
+_MOST_SAMPLES = 4 << 20
 
 
 def create_server(verifier: Verifier, signer: ReportSigner) -> Starlette:
@@ -53,6 +55,15 @@ def create_server(verifier: Verifier, signer: ReportSigner) -> Starlette:
         except (ContractsError, OSError) as error:
             return _error(503, "chain_unavailable", str(error))
 
+    async def blob(request: Request) -> Response:
+        try:
+            digest = bytes.fromhex(request.path_params["digest"])
+            opened = await asyncio.to_thread(verifier.store.blobs.open, "samples", digest, _MOST_SAMPLES)
+        except (ValueError, RewardsError):
+            return _error(404, "not_found", "this verifier keeps no answers under that digest")
+        with opened:
+            return Response(await asyncio.to_thread(opened.read), media_type="application/json")
+
     async def health(request: Request) -> Response:
         return JSONResponse({"verifier": verifier.signer.address})
 
@@ -60,6 +71,7 @@ def create_server(verifier: Verifier, signer: ReportSigner) -> Starlette:
         routes=[
             Route("/attestations/{epoch:int}", attestation),
             Route("/reports", report, methods=["POST"]),
+            Route("/evidence/{digest}", blob),
             Route("/health", health),
         ]
     )

@@ -16,8 +16,10 @@ from contracts.leaves import report_digest
 from contracts.signing import Signer
 from marketplace.errors import BondedError
 from rewards.blobs import Source
+from rewards.epoch import SignedDay
 from rewards.evidence import read_bundle
 from rewards.replay import recompute
+from rewards.types import EpochInputs
 from rewards.verifier.attestation import read_document
 from rewards.verifier.service import Verifier
 
@@ -74,7 +76,7 @@ class ReportSigner:
             bundle = await asyncio.to_thread(read_bundle, self._source, evidence)
             if bundle.report.epoch != epoch:
                 raise ReportRefused(f"the bundle holds a report of epoch {bundle.report.epoch}, not {epoch}")
-            await asyncio.to_thread(self._check_own, epoch, bundle.inputs.probe_days, bundle.inputs.canary_days)
+            await asyncio.to_thread(self._check_own, bundle.inputs)
             result = await recompute(bundle, self._chain)
             if result.difference is not None:
                 found = result.difference
@@ -97,15 +99,17 @@ class ReportSigner:
         if await Epochs(self._chain).record(epoch, await self._chain.checkpoint()) is not None:
             raise ReportRefused(f"epoch {epoch} is settled on chain and {known[0]} was signed for it, not {digest}")
 
-    def _check_own(self, epoch: int, probe_days: tuple[Any, ...], canary_days: tuple[Any, ...]) -> None:
+    def _check_own(self, inputs: EpochInputs) -> None:
         """Check that what the bundle shows of this verifier is exactly what it attested, if it shows anything."""
-        shown = {signed for signed in (*probe_days, *canary_days) if signed.verifier == self._signer.address}
+        epoch = inputs.epoch
+        days: list[SignedDay] = [*inputs.probe_days, *inputs.canary_days, *inputs.check_days]
+        shown = {signed for signed in days if signed.verifier == self._signer.address}
         if not shown:
             return
         document = self._verifier.attestation(epoch)
         if document is None:
             raise ReportRefused(f"epoch {epoch} has not ended by this verifier's clock")
         separator = self._chain.deployment.domain().separator()
-        _, days, canaries = read_document(document, self._signer.address, epoch, separator)
-        if shown != {*days, *canaries}:
+        own = read_document(document, self._signer.address, epoch, separator)
+        if shown != {*own.probe_days, *own.canary_days, *own.check_days}:
             raise ReportRefused(f"the attestation of {self._signer.address} in the bundle is not what it attested")

@@ -1,16 +1,21 @@
-"""Turn an epoch's measurements into signed ProbeDays and CanaryDays, and into the document other parties fetch."""
+"""Turn an epoch's measurements into signed days, and into the document other parties fetch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from contracts.errors import BadMessage, BadSignature
-from contracts.messages import CanaryDay, ProbeDay
+from contracts.messages import CanaryDay, CheckDay, ProbeDay
 from contracts.signing import Signer
 from rewards.measurement import Probe, probe_day
-from rewards.types import SignedCanaryDay, SignedProbeDay
+from rewards.types import SignedCanaryDay, SignedCheckDay, SignedProbeDay
+from rewards.verifier.challenge import Pool
+from rewards.verifier.samples import Samples, collect
 from rewards.verifier.store import Measurement
+
+_LISTS = {ProbeDay: "probe_days", CanaryDay: "canary_days", CheckDay: "check_days"}
 
 
 def attest(
@@ -47,34 +52,80 @@ def attest(
     return tuple(days), tuple(canaries)
 
 
-def document(
-    verifier: str,
-    epoch: int,
-    seed: bytes,
-    days: Iterable[SignedProbeDay],
-    canaries: Iterable[SignedCanaryDay],
-) -> dict[str, Any]:
-    """Return the wire form of one verifier's attestation of one epoch (docs/protocol.md, section 3.3)."""
-    return {
-        "verifier": verifier,
-        "epoch": epoch,
-        "seed": "0x" + seed.hex(),
-        "probe_days": [signed.day.to_json() | {"signature": "0x" + signed.signature.hex()} for signed in days],
-        "canary_days": [signed.day.to_json() | {"signature": "0x" + signed.signature.hex()} for signed in canaries],
-    }
+def check_days(
+    signer: Signer, separator: bytes, epoch: int, measurements: Iterable[Measurement], pool: Pool | None
+) -> tuple[tuple[SignedCheckDay, ...], tuple[Samples, ...]]:
+    """Compare every provider's answers to the pool's requests with the reference's, and sign what comes of it.
+
+    Returns one CheckDay per provider that answered any, and the answers behind each, in the same order.
+    """
+    answers: dict[str, dict[int, list[str]]] = {}
+    for one in measurements:
+        if one.prompt is not None:
+            answers.setdefault(one.provider, {}).setdefault(one.prompt, []).append(one.answer)
+    signed: list[SignedCheckDay] = []
+    kept: list[Samples] = []
+    if pool is None:
+        return (), ()
+    for provider in sorted(answers):
+        samples = collect(signer.address, provider, epoch, pool, answers[provider])
+        if samples is None:
+            continue
+        found = samples.test()
+        day = CheckDay(
+            provider=provider,
+            epoch=epoch,
+            weights=samples.weights,
+            completions=found.completions,
+            model_ppb=found.p_ppb,
+            bursts=0,
+            capacity_ppm=0,
+            slow_epochs=0,
+            samples=samples.seal()[1],
+        )
+        signed.append(SignedCheckDay(signer.address, day, signer.sign(day.digest(separator))))
+        kept.append(samples)
+    return tuple(signed), tuple(kept)
 
 
-def read_document(
-    value: Mapping[str, Any], verifier: str, epoch: int, separator: bytes
-) -> tuple[bytes, tuple[SignedProbeDay, ...], tuple[SignedCanaryDay, ...]]:
-    """Read another party's attestation: (seed, probe days, canary days); every signature is checked.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one verifier showed of one epoch: the seed of its plan, and its days."""
+
+    verifier: str
+    seed: bytes
+    probe_days: tuple[SignedProbeDay, ...]
+    canary_days: tuple[SignedCanaryDay, ...]
+    check_days: tuple[SignedCheckDay, ...] = ()
+
+    def document(self, epoch: int) -> dict[str, Any]:
+        """Return the wire form (docs/protocol.md, section 3.3)."""
+
+        def rows(days: Sequence[SignedProbeDay | SignedCanaryDay | SignedCheckDay]) -> list[dict[str, Any]]:
+            return [signed.day.to_json() | {"signature": "0x" + signed.signature.hex()} for signed in days]
+
+        return {
+            "verifier": self.verifier,
+            "epoch": epoch,
+            "seed": "0x" + self.seed.hex(),
+            "probe_days": rows(self.probe_days),
+            "canary_days": rows(self.canary_days),
+            "check_days": rows(self.check_days),
+        }
+
+
+def read_document(value: Mapping[str, Any], verifier: str, epoch: int, separator: bytes) -> Shown:
+    """Read another party's attestation; every signature is checked. `check_days` may be missing.
 
     Raises BadMessage for a missing or ill-typed field or another epoch, BadSignature when a day was not signed by
     `verifier`.
     """
     try:
         seed = bytes.fromhex(str(value["seed"]).removeprefix("0x"))
-        rows = [(ProbeDay, row) for row in value["probe_days"]] + [(CanaryDay, row) for row in value["canary_days"]]
+        rows: list[tuple[type[ProbeDay | CanaryDay | CheckDay], Any]] = []
+        for kind in (ProbeDay, CanaryDay, CheckDay):
+            listed = value[_LISTS[kind]] if kind is not CheckDay else value.get(_LISTS[kind], ())
+            rows += [(kind, row) for row in listed]
         signatures = [bytes.fromhex(str(row["signature"]).removeprefix("0x")) for _, row in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise BadMessage(f"the attestation of {verifier} for epoch {epoch} cannot be read: {error!r}") from error
@@ -82,6 +133,7 @@ def read_document(
         raise BadMessage(f"the seed of {verifier} has {len(seed)} bytes, 32 are wanted")
     days: list[SignedProbeDay] = []
     canaries: list[SignedCanaryDay] = []
+    checks: list[SignedCheckDay] = []
     for (kind, row), signature in zip(rows, signatures, strict=True):
         day = kind.from_json(row)
         by = day.signed_by(separator, signature)
@@ -91,6 +143,8 @@ def read_document(
             raise BadMessage(f"a {kind.__name__} about {day.provider} is of epoch {day.epoch}, not {epoch}")
         if isinstance(day, ProbeDay):
             days.append(SignedProbeDay(verifier, day, signature))
-        else:
+        elif isinstance(day, CanaryDay):
             canaries.append(SignedCanaryDay(verifier, day, signature))
-    return seed, tuple(days), tuple(canaries)
+        else:
+            checks.append(SignedCheckDay(verifier, day, signature))
+    return Shown(verifier, seed, tuple(days), tuple(canaries), tuple(checks))

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from contracts.signing import keccak
+from rewards.verifier.draw import Draw
 
 _CANARY_PPM = 333_333
 
@@ -22,7 +23,8 @@ _CANARY_PPM = 333_333
 class PlannedProbe:
     """One probe to make.
 
-    Slot counted from the epoch's first, offset in ms within the slot, and whether it is a canary.
+    Slot counted from the epoch's first, offset in ms within the slot, whether it is a determinism canary, and how many
+    probes of its kind this provider had before it in the epoch (`turn`).
     """
 
     provider: str
@@ -30,6 +32,7 @@ class PlannedProbe:
     offset_ms: int
     canary: bool
     salt: bytes
+    turn: int = 0
 
 
 def epoch_seed(master: bytes, epoch: int) -> bytes:
@@ -54,32 +57,12 @@ def draw_plan(
 
 
 def _walk(seed: bytes, provider: str, slots: int, slot_ms: int, gap_slots: int) -> Iterator[PlannedProbe]:
-    stream = _Stream(seed + bytes.fromhex(provider[2:]))
+    stream = Draw(seed + bytes.fromhex(provider[2:]))
     slot = stream.below(gap_slots)
+    turns = {True: 0, False: 0}
     while slot < slots:
-        yield PlannedProbe(
-            provider=provider,
-            slot=slot,
-            offset_ms=stream.below(max(1, slot_ms // 2)),
-            canary=stream.below(1_000_000) < _CANARY_PPM,
-            salt=stream.block(),
-        )
+        offset_ms = stream.below(max(1, slot_ms // 2))
+        canary = stream.below(1_000_000) < _CANARY_PPM
+        yield PlannedProbe(provider, slot, offset_ms, canary, stream.block(), turns[canary])
+        turns[canary] += 1
         slot += 1 + stream.below(2 * gap_slots - 1)
-
-
-class _Stream:
-    """SHA-256 in counter mode; `below` draws without bias by rejection."""
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-        self._counter = 0
-
-    def block(self) -> bytes:
-        self._counter += 1
-        return hashlib.sha256(self._key + self._counter.to_bytes(8)).digest()
-
-    def below(self, bound: int) -> int:
-        limit = (1 << 64) - (1 << 64) % bound
-        while (draw := int.from_bytes(self.block()[:8])) >= limit:
-            pass
-        return draw % bound

@@ -1,4 +1,4 @@
-"""The verifier's working day: commit a seed, draw the plan, probe, attest, and sign reports that recompute.
+"""The verifier's working day: commit a seed, prepare what to ask, draw the plan, probe, attest.
 
 Effects come in through `Surroundings` (chain, gateway) and `Transport` (the road to providers). Times are unix
 seconds of the wall clock; a verifier whose clock is off by more than a slot measures the wrong slots, which its
@@ -20,10 +20,12 @@ import structlog
 
 from contracts.signing import Signer
 from contracts.types import ProviderRecord, Timing
-from rewards.verifier.attestation import attest, document
-from rewards.verifier.challenge import Challenge, choose
+from rewards.verifier.attestation import Shown, attest, check_days
+from rewards.verifier.challenge import Challenge, Pool, choose, ordinary
+from rewards.verifier.equality import LENGTH
 from rewards.verifier.plan import PlannedProbe, commitment, draw_plan, epoch_seed
 from rewards.verifier.probe import ProbeResult, Transport, Verdict, probe
+from rewards.verifier.prompts import USUAL, Mix
 from rewards.verifier.store import Measurement, MeasurementStore
 
 log = structlog.get_logger("verifier")
@@ -31,7 +33,6 @@ log = structlog.get_logger("verifier")
 _LEAD_S = 10.0
 _REFRESH_S = 5.0
 _MOST_AT_ONCE = 256
-_MAX_INPUT_TOKENS = 128
 
 
 class TicketRefused(Exception):
@@ -75,17 +76,29 @@ class Surroundings(Protocol):
         """Give the provider's receipt to the gateway, so that it is paid."""
 
 
+class PoolMaker(Protocol):
+    """Make the requests of an epoch whose answers are known; raises OSError when the reference cannot be run."""
+
+    async def make(self, seed: bytes) -> Pool: ...
+
+
 @dataclass
 class Verifier:
-    """One verifier. `canaries` maps a weights digest to the pool of canaries whose answers are known."""
+    """One verifier. `pools` makes an epoch's requests with known answers, None: nothing is asked but ordinary ones.
+
+    `own` are wordings that only this verifier knows, `mix` how long customers' jobs are (`rewards.verifier.prompts`).
+    """
 
     signer: Signer
     master: bytes
     store: MeasurementStore
     surroundings: Surroundings
     transport: Transport
-    canaries: Mapping[bytes, Sequence[Challenge]]
+    pools: PoolMaker | None = None
+    own: Sequence[str] = ()
+    mix: Mix = USUAL
     now: Callable[[], float] = time.time
+    _pools: dict[int, Pool] = field(default_factory=dict, init=False, repr=False)
     _plans: dict[tuple[int, str], tuple[PlannedProbe, ...]] = field(default_factory=dict, init=False, repr=False)
     _gate: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(_MOST_AT_ONCE), init=False, repr=False, compare=False
@@ -95,6 +108,8 @@ class Verifier:
         """Commit and probe until cancelled; an error of the surroundings is logged and tried again, never the end."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._forever("commit", self._commit))
+            if self.pools is not None:
+                group.create_task(self._forever("prepare", self._prepare))
             group.create_task(self._probe_all(group))
 
     def attestation(self, epoch: int) -> dict[str, Any] | None:
@@ -108,15 +123,29 @@ class Verifier:
         return self.store.attested(epoch, lambda: self._attest(epoch))
 
     def _attest(self, epoch: int) -> dict[str, Any]:
-        days, canaries = attest(
-            self.signer,
-            self.surroundings.separator,
-            epoch,
-            self.surroundings.timing.slots_per_epoch,
-            self.store.read(epoch),
-            self.store.read(epoch - 1) if epoch else (),
-        )
-        return document(self.signer.address, epoch, epoch_seed(self.master, epoch), days, canaries)
+        separator, slots = self.surroundings.separator, self.surroundings.timing.slots_per_epoch
+        seen = self.store.read(epoch)
+        before = self.store.read(epoch - 1) if epoch else ()
+        days, canaries = attest(self.signer, separator, epoch, slots, seen, before)
+        checks, samples = check_days(self.signer, separator, epoch, seen, self.store.pool(epoch))
+        for one in samples:
+            self.store.blobs.put((one.seal()[0],))
+        return Shown(self.signer.address, epoch_seed(self.master, epoch), days, canaries, checks).document(epoch)
+
+    async def prepare(self, epoch: int) -> None:
+        """Have the requests of an epoch ready, read back or made; made ones are on disk before any is asked."""
+        if epoch in self._pools or self.pools is None:
+            return
+        pool = self.store.pool(epoch)
+        if pool is None:
+            pool = await self.pools.make(epoch_seed(self.master, epoch))
+            self.store.keep_pool(epoch, pool)
+        self._pools[epoch] = pool
+
+    async def _prepare(self) -> None:
+        for epoch in (max(0, self._epoch()), max(0, self._epoch() + 1)):
+            await self.prepare(epoch)
+        self._pools = {epoch: pool for epoch, pool in self._pools.items() if epoch >= self._epoch() - 1}
 
     async def _commit(self) -> None:
         upcoming = max(0, self._epoch() + 1)
@@ -198,16 +227,19 @@ class Verifier:
     async def _measure(self, epoch: int, planned: PlannedProbe, record: ProviderRecord) -> Measurement:
         """Ask, once more after a failure."""
         verdict, result, challenge = Verdict.UNASKED, None, None
-        for salt in (planned.salt, hashlib.sha256(planned.salt).digest()):
-            verdict, result, challenge = await self._attempt(epoch, planned, record, salt)
+        for again in (False, True):
+            verdict, result, challenge = await self._attempt(epoch, planned, record, again)
             if verdict.up is not False:
                 break
-        judged = challenge.passed(result.text) if result and challenge and verdict.up else None
-        ttft_ms = result.ttft_ms if result and verdict.up else None
-        return Measurement(planned.provider, planned.slot, verdict, ttft_ms, judged)
+        if result is None or challenge is None or not verdict.up:
+            return Measurement(planned.provider, planned.slot, verdict, None, None)
+        text = result.text[:LENGTH].encode(errors="replace").decode()  # a stranger's text may hold half a character
+        answer = text if challenge.prompt is not None else ""
+        judged = challenge.passed(result.text)
+        return Measurement(planned.provider, planned.slot, verdict, result.ttft_ms, judged, challenge.prompt, answer)
 
     async def _attempt(
-        self, epoch: int, planned: PlannedProbe, record: ProviderRecord, salt: bytes
+        self, epoch: int, planned: PlannedProbe, record: ProviderRecord, again: bool
     ) -> tuple[Verdict, ProbeResult | None, Challenge | None]:
         """Buy a ticket, wait for the moment, ask.
 
@@ -215,11 +247,12 @@ class Verifier:
         evidence against it.
         """
         challenge: Challenge | None = None
+        salt = hashlib.sha256(planned.salt).digest() if again else planned.salt
         try:
             model = await self.surroundings.model_of(record)
             if model is None:
                 raise TicketRefused(f"{planned.provider} has shown no offer")
-            challenge = choose(self.canaries.get(model.weights_digest, ()), salt, model.id, planned.canary)
+            challenge = self._challenge(epoch, planned, salt, model)
             request_digest = hashlib.sha256(salt + challenge.body).digest()
             ticket = await self.surroundings.ticket(
                 planned.provider, model.id, challenge.max_output_tokens, request_digest
@@ -246,6 +279,14 @@ class Verifier:
             except (OSError, TimeoutError) as error:
                 log.info("a receipt was not handed in", provider=planned.provider, error=str(error))
         return result.verdict, result, challenge
+
+    def _challenge(self, epoch: int, planned: PlannedProbe, salt: bytes, model: OfferedModel) -> Challenge:
+        """Choose what to ask; a second try asks something else, so that a request of the pool is asked once."""
+        if salt != planned.salt:
+            return ordinary(salt, model.id, self.mix, self.own)
+        pool = self._pools.get(epoch)
+        known = pool if pool is not None and pool.weights == model.weights_digest else None
+        return choose(known, planned, epoch_seed(self.master, epoch), model.id, self.mix, self.own)
 
     def _timeout_s(self) -> float:
         return min(max(self.surroundings.timing.slot_s / 3, 5.0), 20.0)

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rewards.blobs import FolderStore
+from rewards.canonical import build, canonical_json, plain, read_json
+from rewards.verifier.challenge import Pool
 from rewards.verifier.probe import Verdict
 
 
@@ -23,7 +26,7 @@ class Measurement:
     """What one probe came to.
 
     `slot` counts from the epoch's first; `ttft_ms` is None unless the first token arrived; `canary` is None unless
-    judged.
+    judged; `prompt` is the place in the epoch's pool of a sampled request that was answered, and `answer` the answer.
     """
 
     provider: str
@@ -31,6 +34,8 @@ class Measurement:
     verdict: Verdict
     ttft_ms: int | None
     canary: bool | None
+    prompt: int | None = None
+    answer: str = ""
 
 
 class MeasurementStore:
@@ -38,6 +43,7 @@ class MeasurementStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.blobs = FolderStore(folder / "samples")
         self._lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -53,6 +59,11 @@ class MeasurementStore:
                 "verdict": measurement.verdict.value,
                 "ttft_ms": measurement.ttft_ms,
                 "canary": measurement.canary,
+                **(
+                    {"prompt": measurement.prompt, "answer": measurement.answer}
+                    if measurement.prompt is not None
+                    else {}
+                ),
             },
             separators=(",", ":"),
         )
@@ -99,10 +110,21 @@ class MeasurementStore:
                 row = json.loads(line)
             except ValueError:
                 continue
-            found.append(
-                Measurement(row["provider"], row["slot"], Verdict(row["verdict"]), row["ttft_ms"], row["canary"])
-            )
+            verdict, sampled = Verdict(row["verdict"]), (row.get("prompt"), row.get("answer", ""))
+            found.append(Measurement(row["provider"], row["slot"], verdict, row["ttft_ms"], row["canary"], *sampled))
         return tuple(found)
+
+    def keep_pool(self, epoch: int, pool: Pool) -> None:
+        """Put the pool of an epoch on disk: what is asked from it is compared with the same answers after a crash."""
+        _write_whole(self._pool_path(epoch), canonical_json(plain(pool)))
+
+    def pool(self, epoch: int) -> Pool | None:
+        """Return the pool kept for an epoch, None when there is none."""
+        path = self._pool_path(epoch)
+        return build(Pool, read_json(path.read_bytes())) if path.exists() else None
+
+    def _pool_path(self, epoch: int) -> Path:
+        return self._folder / f"pool-{epoch:08d}.json"
 
     def _path(self, epoch: int) -> Path:
         return self._folder / f"epoch-{epoch:08d}.jsonl"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from contracts.errors import BadMessage
 from contracts.messages import (
     CanaryDay,
+    CheckDay,
     Countersignature,
     Domain,
     Hardware,
@@ -26,7 +27,7 @@ from contracts.signing import keccak
 
 from .strategies import addresses, messages, uints
 
-KINDS = (Ticket, Receipt, Countersignature, ProbeDay, CanaryDay, Hardware, ReportDigest)
+KINDS = (Ticket, Receipt, Countersignature, ProbeDay, CanaryDay, CheckDay, Hardware, ReportDigest)
 any_message = st.one_of([messages(kind) for kind in KINDS])
 
 

@@ -42,6 +42,18 @@ def run(
         ),
     ] = None,
     reference_model: Annotated[str, typer.Option("--reference-model", help="The model's name in offers.")] = "",
+    greedy: Annotated[
+        int, typer.Option("--greedy", min=0, help="Requests with one right answer that are prepared for an epoch.")
+    ] = 8,
+    sampled: Annotated[
+        int, typer.Option("--sampled", min=0, max=64, help="Requests whose sampled answers are compared in an epoch.")
+    ] = 24,
+    answers: Annotated[
+        int, typer.Option("--answers", min=2, max=64, help="The reference's answers to each of those.")
+    ] = 8,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", help="A file with prompts that only this verifier knows, one a line.")
+    ] = None,
     devnet: Annotated[bool, typer.Option("--devnet", envvar="BONDED_DEVNET", help="Allow loopback and http.")] = False,
     keystore: KeystoreOption = None,
     password_file: PasswordFileOption = None,
@@ -53,6 +65,7 @@ def run(
 
     async def work() -> None:
         from marketplace.verifier.process import VerifierOptions, run_verifier
+        from rewards.verifier.challenge import Wanted
 
         signer = open_keystore(keystore, password_file)
         options = VerifierOptions(
@@ -64,6 +77,8 @@ def run(
             listen,
             reference,
             reference_model,
+            Wanted(greedy, sampled, answers),
+            prompts,
             devnet,
         )
         async with open_chain(rpc, deployment, finality) as chain:

@@ -15,11 +15,12 @@ from marketplace.agent.engines import make_engine
 from marketplace.agent.engines.llamacpp import LlamaCppEngine
 from marketplace.agent.engines.openai import OpenAIEngine
 from marketplace.agent.errors import AgentError, BadProviderFile
+from marketplace.agent.gguf import chat_template
 from marketplace.agent.offer import make_offer
 from marketplace.agent.prices import atto_per_token, per_million
 from marketplace.agent.provider_file import Beginning, provider_file
 from marketplace.agent.testing import DyingEngine, LyingEngine, SlowEngine
-from marketplace.agent.weights import chat_template, find_weights, weights_digest
+from marketplace.agent.weights import find_weights, weights_digest
 from tests.marketplace.agent.harness import OWNER, write_provider_file
 
 

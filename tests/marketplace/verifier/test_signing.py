@@ -152,7 +152,7 @@ def test_over_http_a_refusal_is_a_conflict_with_the_first_difference(settled: Se
         answer = client.post("/reports", json=good | {"evidence": "0x" + "01" * 32})
         assert answer.status_code == 409 and answer.json()["error"]["code"] == "EvidenceMissing"
         shown = client.get("/attestations/0").json()
-        assert set(shown) == {"verifier", "epoch", "seed", "probe_days", "canary_days"}
+        assert set(shown) == {"verifier", "epoch", "seed", "probe_days", "canary_days", "check_days"}
         assert {day["provider"] for day in shown["probe_days"]} == {one.address for one in settled.market.providers}
         assert client.get("/attestations/99999999").status_code == 404
         assert client.get("/attestations/-1").status_code == 404

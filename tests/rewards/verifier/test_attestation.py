@@ -6,12 +6,15 @@ from contracts.errors import BadMessage, BadSignature
 from contracts.messages import Domain
 from contracts.signing import Signer
 from rewards.measurement import join_words, unpack_histogram
-from rewards.verifier.attestation import attest, document, read_document
+from rewards.verifier.attestation import Shown, attest, check_days, read_document
+from rewards.verifier.challenge import Pool, Sampled
 from rewards.verifier.probe import Verdict
+from rewards.verifier.samples import read_samples
 from rewards.verifier.store import Measurement
 
 SEPARATOR = Domain(31337, "0x" + "ee" * 20).separator()
 VERIFIER = Signer(b"\x03" * 32)
+POOL = Pool(b"\x06" * 32, (), (Sampled(b"{}", 8, ("yes", "yes", "yes")), Sampled(b"{2}", 8, ("blue",) * 3)))
 A, B, C = ("0x" + f"{n:02x}" * 20 for n in (1, 2, 3))
 
 
@@ -53,14 +56,37 @@ def test_no_evidence_makes_no_day():
 
 
 def shown() -> dict:
-    days, canaries = attest(VERIFIER, SEPARATOR, 7, 60, [seen(A, 2, Verdict.SERVED, 100, True)])
-    return document(VERIFIER.address, 7, bytes(32), days, canaries)
+    measured = [seen(A, 2, Verdict.SERVED, 100, True), Measurement(A, 3, Verdict.SERVED, 90, None, 0, "yes")]
+    days, canaries = attest(VERIFIER, SEPARATOR, 7, 60, measured)
+    checks, _ = check_days(VERIFIER, SEPARATOR, 7, measured, POOL)
+    return Shown(VERIFIER.address, bytes(32), days, canaries, checks).document(7)
 
 
 def test_a_document_is_read_back_exactly():
-    seed, days, canaries = read_document(shown(), VERIFIER.address, 7, SEPARATOR)
-    assert seed == bytes(32)
-    assert document(VERIFIER.address, 7, seed, days, canaries) == shown()
+    read = read_document(shown(), VERIFIER.address, 7, SEPARATOR)
+    assert (read.seed, len(read.probe_days), len(read.canary_days), len(read.check_days)) == (bytes(32), 1, 1, 1)
+    assert read.document(7) == shown()
+
+
+def test_a_document_of_a_verifier_that_checks_nothing_is_read_too():
+    read = read_document({k: v for k, v in shown().items() if k != "check_days"}, VERIFIER.address, 7, SEPARATOR)
+    assert read.check_days == () and len(read.probe_days) == 1
+
+
+def test_a_check_day_says_how_many_answers_were_compared_and_its_samples_say_the_rest():
+    same, other = Measurement(A, 1, Verdict.SERVED, 9, None, 1, "blue"), seen(B, 2, Verdict.SERVED, 9)
+    seen_twice = [Measurement(A, 3, Verdict.SERVED, 9, None, 0, "no"), same, other]
+    (signed,), (samples,) = check_days(VERIFIER, SEPARATOR, 7, seen_twice, POOL)
+    assert signed.day.signed_by(SEPARATOR, signed.signature) == VERIFIER.address
+    assert (signed.day.provider, signed.day.completions, signed.day.weights) == (A, 2, POOL.weights)
+    data, digest = samples.seal()
+    assert signed.day.samples == digest
+    assert read_samples(data, digest).test().p_ppb == signed.day.model_ppb == 250_000_000
+
+
+def test_without_a_pool_or_answers_there_is_nothing_to_check():
+    assert check_days(VERIFIER, SEPARATOR, 7, [seen(A, 1, Verdict.SERVED, 9)], POOL) == ((), ())
+    assert check_days(VERIFIER, SEPARATOR, 7, [Measurement(A, 1, Verdict.SERVED, 9, None, 0, "x")], None) == ((), ())
 
 
 def test_a_document_of_somebody_else_of_another_epoch_or_changed_is_refused():

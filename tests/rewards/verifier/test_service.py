@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.messages import Domain
 from contracts.signing import Signer
@@ -14,9 +15,10 @@ from contracts.types import Timing
 from rewards.measurement import join_words, unpack_histogram
 from rewards.verifier import service
 from rewards.verifier.attestation import read_document
-from rewards.verifier.challenge import Challenge
+from rewards.verifier.challenge import Greedy, Pool, Sampled
 from rewards.verifier.plan import commitment, epoch_seed
 from rewards.verifier.probe import Verdict
+from rewards.verifier.samples import read_samples
 from rewards.verifier.service import TicketRefused, Verifier
 from rewards.verifier.store import Measurement, MeasurementStore
 from rewards.verifier.testing import HonestAgent, MemorySurroundings, SocketTransport, record
@@ -36,10 +38,21 @@ class Surroundings(MemorySurroundings):
         return await super().ticket(provider, model, max_output_tokens, request_digest)
 
 
+class FixedPool:
+    """A pool that is the same for every epoch."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def make(self, seed: bytes) -> Pool:
+        return self._pool
+
+
 async def test_an_epoch_is_committed_probed_and_attested(tmp_path: Path):
     timing = Timing(genesis=int(time.time()) + 2, slot_s=1, slots_per_epoch=5)
     agent = HonestAgent(UP, SEPARATOR, "Hello there, traveller")
-    pool = (Challenge(b'{"model":"m","messages":[]}', 4, "Hello there, friend"),)
+    known = Greedy(b'{"model":"m","messages":[]}', 4, "Hello there, friend")
+    pool = Pool(b"\x06" * 32, (known,) * 5, (Sampled(b'{"model":"m","messages":[1]}', 4, ("Hello",) * 3),) * 5)
     async with agent.serving() as endpoint:
         surroundings = Surroundings(
             timing,
@@ -49,7 +62,7 @@ async def test_an_epoch_is_committed_probed_and_attested(tmp_path: Path):
             Signer(b"\x09" * 32),
         )
         verifier = Verifier(
-            VERIFIER, MASTER, MeasurementStore(tmp_path), surroundings, SocketTransport(), {b"\x06" * 32: pool}
+            VERIFIER, MASTER, MeasurementStore(tmp_path), surroundings, SocketTransport(), FixedPool(pool)
         )
         task = asyncio.create_task(verifier.run())
         try:
@@ -63,8 +76,9 @@ async def test_an_epoch_is_committed_probed_and_attested(tmp_path: Path):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    seed, days, canaries = read_document(shown, VERIFIER.address, 0, SEPARATOR)
-    assert surroundings.committed[0] == commitment(seed) == commitment(epoch_seed(MASTER, 0))
+    read = read_document(shown, VERIFIER.address, 0, SEPARATOR)
+    days, canaries = read.probe_days, read.canary_days
+    assert surroundings.committed[0] == commitment(read.seed) == commitment(epoch_seed(MASTER, 0))
     by_provider = {signed.day.provider: signed.day for signed in days}
     assert set(by_provider) == {UP.address, GONE.address}
     assert join_words(by_provider[UP.address].up) == 0b11111
@@ -75,13 +89,19 @@ async def test_an_epoch_is_committed_probed_and_attested(tmp_path: Path):
     assert [(signed.day.asked, signed.day.passed) for signed in canaries] == (
         [(asked_canaries, asked_canaries)] if asked_canaries else []
     )
+    (checked,) = read.check_days
+    assert checked.day.completions == sum(1 for body in agent.asked if body == {"model": "m", "messages": [1]}) > 0
+    with verifier.store.blobs.open("samples", checked.day.samples, 1 << 20) as opened:
+        samples = read_samples(opened.read(), checked.day.samples)
+    assert samples.test().p_ppb == checked.day.model_ppb
+    assert {answer for one in samples.compared for answer in one.provider} == {"Hello there, traveller"}
 
 
 async def test_without_a_ticket_only_a_provider_out_of_reach_is_down(tmp_path: Path):
     timing = Timing(genesis=int(time.time()) + 1, slot_s=1, slots_per_epoch=3)
     surroundings = Surroundings(timing, SEPARATOR, 1, [record(POOR, "http://127.0.0.1:1")], Signer(b"\x09" * 32))
     surroundings.out_of_reach.add(POOR.address)
-    verifier = Verifier(VERIFIER, MASTER, MeasurementStore(tmp_path), surroundings, SocketTransport(), {})
+    verifier = Verifier(VERIFIER, MASTER, MeasurementStore(tmp_path), surroundings, SocketTransport())
     task = asyncio.create_task(verifier.run())
     try:
         while len(verifier.store.read(0)) < 3:
@@ -128,8 +148,9 @@ async def test_a_fault_while_probing_one_provider_or_keeping_what_was_seen_ends_
     async with HonestAgent(UP, SEPARATOR, "Hello").serving() as endpoint:
         records = [record(signer, endpoint) for signer in (UP, GONE, POOR)]
         surroundings = Faulty(timing, SEPARATOR, 1, records, Signer(b"\x09" * 32))
-        verifier = Verifier(VERIFIER, MASTER, FullDisk(tmp_path), surroundings, SocketTransport(), {})
-        await living(verifier, lambda: len(verifier.store.read(0)) >= 8)
+        verifier = Verifier(VERIFIER, MASTER, FullDisk(tmp_path), surroundings, SocketTransport())
+        with capture_logs():  # a traceback with every local drawn takes longer than a probe may
+            await living(verifier, lambda: len(verifier.store.read(0)) >= 8)
     seen = {(m.provider, m.verdict) for m in verifier.store.read(0)}
     assert seen == {(UP.address, Verdict.SERVED), (GONE.address, Verdict.UNASKED)}
 
@@ -141,7 +162,7 @@ async def test_probes_that_wait_for_their_moment_take_no_place_of_those_whose_mo
     timing = Timing(genesis=int(time.time()) + 1, slot_s=1, slots_per_epoch=3)
     async with HonestAgent(UP, SEPARATOR, "Hello").serving() as endpoint:
         surroundings = MemorySurroundings(timing, SEPARATOR, 1, [record(UP, endpoint)], Signer(b"\x09" * 32))
-        verifier = Verifier(VERIFIER, MASTER, MeasurementStore(tmp_path), surroundings, SocketTransport(), {})
+        verifier = Verifier(VERIFIER, MASTER, MeasurementStore(tmp_path), surroundings, SocketTransport())
         later = next(p for p in verifier._plan(1000, UP.address) if p.slot == 2)
         waiting = asyncio.create_task(verifier._one(1000, later, record(UP, endpoint)))
         await asyncio.sleep(0)
@@ -164,7 +185,7 @@ def test_a_plan_is_drawn_once_for_each_provider_and_only_what_is_near_is_due(
     surroundings = MemorySurroundings(timing, SEPARATOR, 2, [], Signer(b"\x09" * 32))
     clock = [1_100.0]
     verifier = Verifier(
-        VERIFIER, MASTER, MeasurementStore(tmp_path), surroundings, SocketTransport(), {}, now=lambda: clock[0]
+        VERIFIER, MASTER, MeasurementStore(tmp_path), surroundings, SocketTransport(), now=lambda: clock[0]
     )
     records = {signer.address: record(signer, "http://127.0.0.1:1") for signer in (UP, GONE)}
     for moment in range(1_100, 1_200, 10):
@@ -182,7 +203,7 @@ def test_what_was_attested_once_is_attested_ever_after_and_later_measurements_ar
 
     def started() -> Verifier:
         store = MeasurementStore(tmp_path)
-        return Verifier(VERIFIER, MASTER, store, surroundings, SocketTransport(), {}, now=lambda: 1_050.0)
+        return Verifier(VERIFIER, MASTER, store, surroundings, SocketTransport(), now=lambda: 1_050.0)
 
     verifier = started()
     assert verifier.store.append(0, Measurement(UP.address, 3, Verdict.SERVED, 12, None)) is True
