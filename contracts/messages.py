@@ -10,9 +10,10 @@ wire form (EIP-712 names, hex strings for bytes32), `from_json` reads it back an
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 from contracts.errors import BadAddress, BadMessage
@@ -55,6 +56,25 @@ class Domain:
         )
 
 
+def _of_integer(value: int) -> bytes:
+    return value.to_bytes(32)
+
+
+def _of_address(value: str) -> bytes:
+    return bytes.fromhex("000000000000000000000000" + value[2:])
+
+
+def _of_six_words(value: tuple[int, ...]) -> bytes:
+    return keccak(b"".join([word.to_bytes(32) for word in value]))
+
+
+_ENCODERS: dict[str, Callable[[Any], bytes]] = {
+    "bytes32": bytes,
+    "address": _of_address,
+    "uint256[6]": _of_six_words,
+}
+
+
 class Message:
     """Base of all signed messages.
 
@@ -64,6 +84,8 @@ class Message:
     TYPE: ClassVar[str]
     _type_hash: ClassVar[bytes]
     _layout: ClassVar[tuple[tuple[str, str, str], ...]]
+    _values: ClassVar[Callable[[Any], tuple[Any, ...]]]
+    _encoders: ClassVar[tuple[Callable[[Any], bytes], ...]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -72,6 +94,8 @@ class Message:
         cls._type_hash = keccak(cls.TYPE.encode())
         inner = cls.TYPE[cls.TYPE.index("(") + 1 : -1]
         cls._layout = tuple((kind, name, _snake(name)) for kind, name in (part.split(" ") for part in inner.split(",")))
+        cls._values = attrgetter(*(attribute for _, _, attribute in cls._layout))
+        cls._encoders = tuple(_ENCODERS.get(kind, _of_integer) for kind, _, _ in cls._layout)
 
     @classmethod
     def attributes(cls) -> tuple[str, ...]:
@@ -80,9 +104,8 @@ class Message:
 
     def struct_hash(self) -> bytes:
         """Return keccak256(typeHash ‖ encoded fields)."""
-        return keccak(
-            self._type_hash + b"".join([_encode(kind, getattr(self, attr)) for kind, _, attr in self._layout])
-        )
+        words = [encode(value) for encode, value in zip(self._encoders, self.__class__._values(self), strict=True)]
+        return keccak(self._type_hash + b"".join(words))
 
     def digest(self, separator: bytes) -> bytes:
         """Return the 32 bytes to sign, given the domain separator."""
@@ -269,16 +292,6 @@ class ReportDigest(Message):
 
 def _bits(kind: str) -> int:
     return int(kind[4:])
-
-
-def _encode(kind: str, value: Any) -> bytes:
-    if kind == "bytes32":
-        return bytes(value)
-    if kind == "address":
-        return bytes(12) + bytes.fromhex(value[2:])
-    if kind == "uint256[6]":
-        return keccak(b"".join([word.to_bytes(32) for word in value]))
-    return int(value).to_bytes(32)
 
 
 def _plain(kind: str, value: Any) -> Any:
