@@ -24,6 +24,7 @@ from marketplace.errors import BondedError
 from marketplace.journal import Journal, Kind, Line
 from marketplace.ledger import customer_books
 from marketplace.models import api_keys, attempts
+from marketplace.rates import UNLIMITED, Rates
 from rewards.types import Attempt
 from scheduler.classes import CLASSES
 
@@ -83,6 +84,7 @@ class Account:
     key_id: int
     name: str
     service_class: str = "standard"
+    rates: Rates = UNLIMITED
 
 
 @dataclass(slots=True)
@@ -157,7 +159,7 @@ class Accounts:
 
     def hold(self, customer: str, job: bytes, most_atto: int, expires_at: float) -> Hold:
         """Set an amount aside; raises BalanceTooLow or CapReached."""
-        purse = self._purses.setdefault(customer, _Purse())
+        purse = self._purse(customer)
         available = _available(purse)
         if most_atto > available:
             raise BalanceTooLow(available, most_atto)
@@ -167,6 +169,12 @@ class Accounts:
         self._journal.append(Line(Kind.HOLD, job, customer, most_atto))
         purse.held += most_atto
         return Hold(customer, job, most_atto, expires_at)
+
+    def _purse(self, customer: str) -> _Purse:
+        found = self._purses.get(customer)
+        if found is None:
+            found = self._purses[customer] = _Purse()
+        return found
 
     def post(self, hold: Hold, attempt: Attempt) -> None:
         """Turn a hold into the charge of a served attempt; the rest is free at once. Raises HoldResolved."""
@@ -201,6 +209,11 @@ class Accounts:
         self._journal.append(Line(Kind.VOID, hold.job, hold.customer))
         hold.resolution = "voided"
         self._purses[hold.customer].held -= hold.most_atto
+
+    def spendable_atto(self, customer: str) -> int:
+        """Return the most that a hold may set aside at this moment, as far as balance and this epoch's cap say."""
+        purse = self._purses.get(customer)
+        return 0 if purse is None else max(0, min(_available(purse), self._cap_left(purse)))
 
     def balance(self, customer: str) -> Balance:
         """Return a customer's money at this moment."""
@@ -237,7 +250,9 @@ class Accounts:
 
     # keys
 
-    async def create_key(self, customer: str, name: str, service_class: str = "standard") -> tuple[int, str]:
+    async def create_key(
+        self, customer: str, name: str, service_class: str = "standard", rates: Rates = UNLIMITED
+    ) -> tuple[int, str]:
         """Make an API key; returns (id, secret). The secret is kept nowhere. Raises BadKeyName or UnknownClass."""
         if service_class not in CLASSES:
             raise UnknownClass(UnknownClass.__doc__)
@@ -256,11 +271,13 @@ class Accounts:
                         digest=digest,
                         hint=f"{secret[:14]}…{secret[-4:]}",
                         service_class=service_class,
+                        requests_per_minute=rates.requests,
+                        tokens_per_minute=rates.tokens,
                     )
                     .returning(api_keys.c.id)
                 )
             ).scalar_one()
-        self._keys[digest] = Account(customer, key_id, name, service_class)
+        self._keys[digest] = Account(customer, key_id, name, service_class, rates)
         self._key_changes += 1
         return key_id, secret
 
@@ -305,6 +322,8 @@ class Accounts:
                     api_keys.c.id,
                     api_keys.c.name,
                     api_keys.c.service_class,
+                    api_keys.c.requests_per_minute,
+                    api_keys.c.tokens_per_minute,
                     api_keys.c.revoked,
                 )
             )
@@ -314,7 +333,13 @@ class Accounts:
         if changes == self._key_changes:  # else these rows are older than what is known, and the next ones count
             self._revoked = {bytes(row.digest) for row in rows if row.revoked is not None}
             self._keys = {
-                bytes(row.digest): Account(row.customer, row.id, row.name, row.service_class)
+                bytes(row.digest): Account(
+                    row.customer,
+                    row.id,
+                    row.name,
+                    row.service_class,
+                    Rates(row.requests_per_minute, row.tokens_per_minute),
+                )
                 for row in rows
                 if row.revoked is None
             }

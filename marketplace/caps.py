@@ -21,7 +21,10 @@ class Cap:
 
 def cap_for(caps: Sequence[Cap], epoch: int) -> int:
     """Return the cap in force for an epoch, in token units: the last that was set for it or before; 0 without one."""
-    return next((cap.units for cap in reversed(caps) if cap.from_epoch <= epoch), 0)
+    for cap in reversed(caps):
+        if cap.from_epoch <= epoch:
+            return cap.units
+    return 0
 
 
 async def read_caps(connection: AsyncConnection) -> dict[str, tuple[Cap, ...]]:

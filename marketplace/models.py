@@ -90,6 +90,8 @@ api_keys = Table(
     Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the secret"),
     Column("hint", Text, nullable=False),
     Column("service_class", Text, nullable=False, server_default="standard"),
+    Column("requests_per_minute", BigInteger, nullable=False, server_default="0", comment="0: not limited"),
+    Column("tokens_per_minute", BigInteger, nullable=False, server_default="0", comment="0: not limited"),
     Column("created", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("revoked", DateTime(timezone=True), nullable=True),
 )

@@ -54,11 +54,16 @@ class Decision(NamedTuple):
 
     def order(self) -> list[str]:
         """Return the chosen provider and, cheapest first, those that may take over when it fails."""
-        ranked = sorted(range(len(self.rows)), key=lambda at: (at != self.chosen, self.costs[at], at))
-        return list(dict.fromkeys(self.names[self.rows[at][LANE]] for at in ranked if self.costs[at] < BARRED))
+        rows, costs, names = self.rows, self.costs, self.names
+        ranked = sorted(range(len(rows)), key=costs.__getitem__)
+        first = names[rows[self.chosen][LANE]]
+        return list(dict.fromkeys([first, *[names[rows[at][LANE]] for at in ranked if costs[at] < BARRED]]))
 
     def row_of(self, provider: str) -> Row | None:
         """Return the row of an admissible candidate, None if the provider was barred or not priced."""
+        chosen = self.rows[self.chosen]
+        if self.names[chosen[LANE]] == provider:
+            return chosen
         for row, cost in zip(self.rows, self.costs, strict=True):
             if self.names[row[LANE]] == provider and cost < BARRED:
                 return row

@@ -21,6 +21,7 @@ from marketplace.dashboard.pages import create_pages, static_files
 from marketplace.dashboard.rendering import Renderer
 from marketplace.gateway.asgi import AsgiApp
 from marketplace.gateway.services import Services
+from marketplace.rates import read_rates
 
 
 class SignIn(BaseModel):
@@ -31,10 +32,12 @@ class SignIn(BaseModel):
 
 
 class NewKey(BaseModel):
-    """What a customer calls a key, and the class of what is asked with it."""
+    """What a customer calls a key, the class of what is asked with it, and how much may be asked in a minute."""
 
     name: str = Field(min_length=1, max_length=64)
     service_class: str = "standard"
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 def create_api(services: Services) -> AsgiApp:
@@ -80,7 +83,8 @@ def create_api(services: Services) -> AsgiApp:
 
     @app.post("/api/keys", status_code=201)
     async def make_key(customer: Customer, body: NewKey) -> Any:
-        key_id, key = await services.accounts.create_key(customer, body.name, body.service_class)
+        rates = read_rates(body.requests_per_minute, body.tokens_per_minute)
+        key_id, key = await services.accounts.create_key(customer, body.name, body.service_class, rates)
         return {"id": key_id, "key": key}
 
     @app.delete("/api/keys/{key_id}")

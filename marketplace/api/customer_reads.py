@@ -61,7 +61,19 @@ class CustomerReads:
             found = await connection.execute(
                 select(api_keys).where(api_keys.c.customer == customer).order_by(api_keys.c.id.desc())
             )
-            return [KeyView(row.id, row.name, row.hint, row.service_class, row.created, row.revoked) for row in found]
+            return [
+                KeyView(
+                    row.id,
+                    row.name,
+                    row.hint,
+                    row.service_class,
+                    row.requests_per_minute or None,
+                    row.tokens_per_minute or None,
+                    row.created,
+                    row.revoked,
+                )
+                for row in found
+            ]
 
     async def usage(self, customer: str) -> list[UsageRow]:
         """Return a customer's usage by day and model, newest first."""

@@ -34,6 +34,8 @@ class KeyView:
     name: str
     hint: str
     service_class: str
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
     created: datetime
     revoked: datetime | None
 

@@ -9,7 +9,7 @@ line again.
 
 from __future__ import annotations
 
-from marketplace.accounts import Account, Accounts, Balance, Hold
+from marketplace.accounts import Account, Accounts, Hold
 from marketplace.journal import Kind, Line
 from rewards.types import Attempt
 
@@ -25,9 +25,9 @@ class KeptBooks:
         """Return whose key this is."""
         return self._accounts.authenticate(token)
 
-    def balance(self, customer: str) -> Balance:
-        """Return a customer's money at this moment."""
-        return self._accounts.balance(customer)
+    def spendable_atto(self, customer: str) -> int:
+        """Return the most that a hold may set aside at this moment."""
+        return self._accounts.spendable_atto(customer)
 
     def hold(self, customer: str, job: bytes, most_atto: int, expires_at: float) -> Hold:
         """Set an amount aside, journaled."""

@@ -23,7 +23,7 @@ from marketplace.gateway.errors import ApiError, not_found, unknown_model, wrong
 from marketplace.gateway.inference import Inference
 from marketplace.gateway.inquiry import PATHS
 from marketplace.gateway.metrics import CONTENT_TYPE
-from marketplace.gateway.paperwork import give_tickets, take_receipt
+from marketplace.gateway.paperwork import count_tickets, give_tickets, take_receipt
 
 _PAPER_BYTES_MOST = 256 * 1024
 _BATCH_PATHS = ("/v1/files", "/v1/batches")
@@ -110,6 +110,9 @@ class GatewayApp:
         headers = dict(scope["headers"])
         account = self.inference.authenticate(headers)
         body = await read_json(receive, headers, _PAPER_BYTES_MOST)
+        meter = self.inference.meters.of(account)
+        if meter is not None:
+            meter.ask(count_tickets(body))
         await answer_json(send, give_tickets(self.desk, self.directory, account.customer, body))
 
     async def _receipts(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -109,12 +109,14 @@ class Run:
     `settled` says that the hold was posted, voided or handed to the open tickets; `started`, that the customer has
     bytes. Of a stream, `transcript` is what the customer has, `family` and `ordered` with whom and up to how many
     tokens another provider goes on, `broken` whose streams broke. `due` is the unix time by which batch work must be
-    done, 0 if nobody said. `on_leave` is called when the customer leaves.
+    done, 0 if nobody said. `tokens` were billed so far, of prompts and answers. `on_leave` is called when the customer
+    leaves.
     """
 
     __slots__ = (
         "_connections", "asked", "attempts", "broken", "customer", "due", "family", "hold", "inquiry", "job", "left",
-        "on_leave", "ordered", "salt", "settled", "sink", "started", "transcript",
+        "on_leave", "ordered", "salt", "settled", "sink", "started", "tokens",
+        "transcript",
     )  # fmt: skip
 
     def __init__(self, customer: str, inquiry: Inquiry, job: bytes, sink: Sink) -> None:
@@ -127,6 +129,7 @@ class Run:
         self.hold: Hold
         self.settled = False
         self.started = False
+        self.tokens = 0
         self.left = False
         self.due = 0.0
         self.on_leave: Callable[[], None] | None = None

@@ -174,16 +174,12 @@ class Exchange:
             if length is None
             else b"content-length: %d\r\n" % length
         )
-        name = self._visit.job.hex().encode()
-        self._head = (
-            b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\nx-request-id: req_%b\r\nx-bonded-job: 0x%b\r\n%b%b\r\n"
-            % (
-                content_type,
-                name[:24],
-                name,
-                framing,
-                b"" if self.keep_alive else b"connection: close\r\n",
-            )
+        about = b"".join([b"%b: %b\r\n" % pair for pair in self._visit.about()])
+        self._head = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\n%b%b%b\r\n" % (
+            content_type,
+            about,
+            framing,
+            b"" if self.keep_alive else b"connection: close\r\n",
         )
 
     async def write(self, data: bytes) -> None:

@@ -348,8 +348,7 @@ class FlowControl:
 
 
 def _budget(desk: Desk, run: Run) -> int:
-    balance = desk.accounts.balance(run.customer)
-    return min(balance.available_atto, balance.cap_left_atto)
+    return desk.accounts.spendable_atto(run.customer)
 
 
 def affordable(match: Match, inquiry: Inquiry, budget_atto: int, count: int) -> tuple[list[Lane], int]:

@@ -37,6 +37,7 @@ from marketplace.gateway.errors import (
     wrong_key,
 )
 from marketplace.gateway.inquiry import CHAT, COMPLETIONS, EMBEDDINGS, read_inquiry
+from marketplace.gateway.meters import Meter, Meters
 from marketplace.gateway.relay import serve
 from marketplace.gateway.tickets import new_job
 
@@ -87,6 +88,7 @@ class Inference:
         self._paused_until = paused_until
         self.draining = False
         self.stalled = Stalled()
+        self.meters = Meters(desk.ticker)
         self._per_key: Counter[int] = Counter()
         self.active = 0
 
@@ -156,12 +158,13 @@ class Inference:
 class Visit:
     """One request: `admit` it by its headers, `serve` its body, `close` it in any case."""
 
-    __slots__ = ("_account", "_began", "_closed", "_inference", "_left", "_run", "headers", "job", "path")
+    __slots__ = ("_account", "_began", "_closed", "_inference", "_left", "_meter", "_run", "headers", "job", "path")
 
     def __init__(self, inference: Inference, path: str, headers: dict[bytes, bytes]) -> None:
         self._inference = inference
         self._began = inference.desk.ticker()
         self._account: Account | None = None
+        self._meter: Meter | None = None
         self._run: Run | None = None
         self._left = False
         self._closed = False
@@ -170,15 +173,25 @@ class Visit:
         self.job = new_job()
 
     def about(self) -> Headers:
-        """Return the headers that name this request in every answer to it."""
+        """Return the headers that name this request in every answer to it, and say what its key has left."""
         name = self.job.hex().encode()
-        return [(b"x-request-id", b"req_" + name[:24]), (b"x-bonded-job", b"0x" + name)]
+        return [(b"x-request-id", b"req_" + name[:24]), (b"x-bonded-job", b"0x" + name), *self.limits()]
+
+    def limits(self) -> Headers:
+        """Return the headers that say what is left of the key's limits; none for a key without."""
+        return self._meter.headers() if self._meter is not None else []
 
     def admit(self) -> None:
-        """Check pause, key, places and coding before a byte of the body is read; raises ApiError."""
+        """Check pause, key, its requests a minute, places and coding before a byte of the body is read.
+
+        Raises ApiError.
+        """
         inference = self._inference
         inference.check_open()
         account = inference.authenticate(self.headers)
+        meter = self._meter = inference.meters.of(account)
+        if meter is not None:
+            meter.ask()
         if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise coded_body()
         inference.enter(account)
@@ -193,6 +206,8 @@ class Visit:
         self._run = run = Run(account.customer, inquiry, self.job, sink)
         if self._left:
             return STATUS_CLIENT_LEFT
+        meter = self._meter
+        ordered = meter.order(desk.matching.most_tokens(inquiry)) if meter is not None else 0
         task = asyncio.current_task()
         assert task is not None
         stalled.watch(task, sink, run.leave)
@@ -205,6 +220,8 @@ class Visit:
                 raise
         finally:
             stalled.forget(task)
+            if meter is not None and not run.left:
+                meter.settle(ordered, run.tokens)
         if run.left:
             desk.metrics.customer_left()
             return STATUS_CLIENT_LEFT

@@ -157,6 +157,10 @@ class Matching:
         output = self._output(inquiry, self._lanes.longest_context(inquiry.model))
         return inquiry.input_tokens, output, self._expect(inquiry, output)
 
+    def most_tokens(self, inquiry: Inquiry) -> int:
+        """Return the tokens that a request may come to: its expected prompt and the longest answer it orders."""
+        return inquiry.input_tokens + self._output(inquiry, self._lanes.longest_context(inquiry.model))
+
     def reserve(self, match: Match, lane: Lane) -> Reservation | None:
         """Claim a place at a lane of the match, None if the market moved on and it has none."""
         try:

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from contracts.messages import Receipt, Status
 from marketplace.gateway.flow_metrics import FlowMetrics
-from marketplace.gateway.tallies import Tallies, Tally
+from marketplace.gateway.tallies import Count, Counts, Tallies, Tally
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _ITL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -20,10 +20,10 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
-        self._requests = Counter(
+        self._requests = Counts(
             "bonded_gateway_requests", "Requests answered, by path and status.", ["path", "status"], registry=registry
         )
-        self._attempts = Counter(
+        self._attempts = Counts(
             "bonded_gateway_attempts", "Attempts at providers, by how they ended.", ["status"], registry=registry
         )
         self._attempt = {status: self._attempts.labels(status.name.lower()) for status in Status}
@@ -80,7 +80,7 @@ class Metrics:
         )
         self.flow = FlowMetrics(registry)
         self._models: dict[str, tuple[Tally, Tally, Tally, Tally]] = {}
-        self._paths: dict[tuple[str, int], Counter] = {}
+        self._paths: dict[tuple[str, int], Count] = {}
 
     def answered(self, path: str, status: int) -> None:
         """Count an answer; `path` is one of our own."""

@@ -46,6 +46,12 @@ def give_tickets(desk: Desk, lanes: Lanes, customer: str, body: dict[str, Any]) 
     return {"tickets": tickets}
 
 
+def count_tickets(body: dict[str, Any]) -> int:
+    """Return how many tickets a body asks for; one of another form counts as one."""
+    requests = body.get("requests")
+    return len(requests) if type(requests) is list and requests else 1
+
+
 def _give_ticket(desk: Desk, lanes: Lanes, customer: str, request: Any) -> dict[str, Any]:
     if type(request) is not dict:
         raise invalid("each request must be an object.", "requests")

@@ -1,6 +1,6 @@
-"""Histograms that cost the request path a bisection and two additions; Prometheus' own cost ten times as much.
+"""Histograms and counters that cost the request path little; Prometheus' own cost ten times as much.
 
-A gateway's event loop is one thread, so nothing is locked. Prometheus sees them as any other histogram.
+A gateway's event loop is one thread, so nothing is locked. Prometheus sees them as any other.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 
@@ -33,6 +33,44 @@ class Tally:
         """Return (bound, values up to it) for each bound, the last one without end, and the sum of all values."""
         names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
         return list(zip(names, map(float, accumulate(self._counts)), strict=True)), self._sum
+
+
+class Count:
+    """One counter's value: prometheus' own takes a lock for each step."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self) -> None:
+        """Count one more."""
+        self.value += 1
+
+
+class Counts(Collector):
+    """Counters of one name, by the values of its labels. `name` is without `_total`."""
+
+    def __init__(self, name: str, about: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
+        self._name = name
+        self._about = about
+        self._label_names = labels
+        self._counts: dict[tuple[str, ...], Count] = {}
+        registry.register(self)
+
+    def labels(self, *values: str) -> Count:
+        """Return the counter for these values of the labels; keep it where it is used often."""
+        found = self._counts.get(values)
+        if found is None:
+            found = self._counts[values] = Count()
+        return found
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Give Prometheus what was counted so far."""
+        family = CounterMetricFamily(self._name, self._about, labels=self._label_names)
+        for values, count in self._counts.items():
+            family.add_metric(list(values), count.value)
+        yield family
 
 
 class Tallies(Collector):

@@ -15,6 +15,7 @@ from contracts.messages import Ticket
 from contracts.signing import Signer
 
 UINT32_MOST = 2**32 - 1
+_PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,38 @@ class Terms:
         return input_tokens * max(self.price_in_atto, self.price_cached_atto) + output_tokens * self.price_out_atto
 
 
+class _Drawn:
+    """Random bytes of the operating system, asked for a page at a time: a request needs 64 of them."""
+
+    def __init__(self) -> None:
+        self._page = b""
+        self._at = 0
+
+    def take(self) -> bytes:
+        """Return 32 bytes that nobody else gets."""
+        at = self._at
+        if at + 32 > len(self._page):
+            self._page, at = os.urandom(_PAGE), 0
+        self._at = at + 32
+        return self._page[at : at + 32]
+
+    def forget(self) -> None:
+        """Drop what was not given out: a process that was forked would give out the same."""
+        self._page = b""
+
+
+_drawn = _Drawn()
+os.register_at_fork(after_in_child=_drawn.forget)
+
+
 def new_job() -> bytes:
-    """Draw a job's number."""
-    return os.urandom(32)
+    """Draw a job's number. For one thread: the gateway's."""
+    return _drawn.take()
 
 
 def new_salt() -> bytes:
     """Draw the salt that keeps digests of short requests from being guessed."""
-    return os.urandom(32)
+    return _drawn.take()
 
 
 def request_digest(salt: bytes, body: bytes) -> bytes:

@@ -244,6 +244,7 @@ class Trial:
             desk.accounts.record(attempt)
             return receipt.status == Status.IDLE
         self._output_tokens = receipt.output_tokens
+        run.tokens += receipt.input_tokens + receipt.output_tokens
         run.settled = True
         desk.accounts.post(run.hold, attempt)
         desk.metrics.served(self._lane.model, receipt, self._ttft_ms, self._itl_us, run.inquiry.stream)

@@ -78,16 +78,28 @@ def keys_create(
     service_class: Annotated[
         str, typer.Option("--class", help="realtime, standard, batch or background: who waits for whom, and how long.")
     ] = "standard",
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Most requests in a minute; without it the key is not limited.")
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens of prompts and answers in a minute; without it not limited.")
+    ] = None,
     keystore: KeystoreOption = None,
     password_file: PasswordFileOption = None,
     gateway: GatewayOption = GATEWAY_DEFAULT,
     as_json: JsonFlag = False,
 ) -> None:
     """Make an API key; its secret is shown once."""
+    wanted = {
+        "name": name,
+        "service_class": service_class,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+    }
 
     async def work() -> None:
         async with Session(gateway, keystore, password_file) as client:
-            made = await ask(client, "POST", "/api/keys", {"name": name, "service_class": service_class})
+            made = await ask(client, "POST", "/api/keys", wanted)
         if as_json:
             print_json(made)
             return

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from marketplace import accounts as accounts_module
 from marketplace.accounts import RevokedKey
 from marketplace.models import api_keys
+from marketplace.rates import Rates
 from tests.marketplace.api.test_sign_in import refusal
 from tests.marketplace.api.visitor import Visitor
 from tests.marketplace.settled import Settled
@@ -43,7 +44,9 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(settled: Settled, alice: Visitor
     key, key_id = made.json()["key"], made.json()["id"]
     assert key.startswith("sk-bonded-") and len(key) > 40
     listed = next(row for row in alice.get("/api/keys").json()["keys"] if row["id"] == key_id)
-    assert set(listed) == {"id", "name", "hint", "service_class", "created", "revoked"}
+    limits = {"requests_per_minute", "tokens_per_minute"}
+    assert set(listed) == {"id", "name", "hint", "service_class", "created", "revoked"} | limits
+    assert [listed[limit] for limit in limits] == [None, None]
     assert listed["name"] == "laptop" and listed["revoked"] is None and listed["created"].endswith("+00:00")
     assert key not in alice.get("/api/keys").text and key not in alice.get("/dashboard/keys").text
     row = next(row for row in rows_of(settled) if row.id == key_id)
@@ -120,6 +123,21 @@ def test_a_key_that_does_not_exist_is_not_revoked(alice: Visitor, key_id):
 @pytest.mark.parametrize("body", [{}, {"name": ""}, {"name": "x" * 65}, {"name": 5}, {"name": None}, []])
 def test_a_name_that_is_none_is_refused(alice: Visitor, body):
     assert refusal(alice.post("/api/keys", json=body)) == (422, "invalid_request")
+
+
+def test_a_key_keeps_the_limits_it_was_made_with(settled: Settled, alice: Visitor):
+    limits = {"requests_per_minute": 30, "tokens_per_minute": 60_000}
+    made = alice.post("/api/keys", json={"name": "small", **limits}).json()
+    listed = next(row for row in alice.get("/api/keys").json()["keys"] if row["id"] == made["id"])
+    assert {name: listed[name] for name in limits} == limits
+    settled.do(settled.services.accounts.refresh())
+    assert settled.services.accounts.authenticate(made["key"]).rates == Rates(30, 60_000)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2**60])
+def test_a_limit_that_is_none_is_refused(alice: Visitor, limit):
+    assert refusal(alice.post("/api/keys", json={"name": "x", "requests_per_minute": limit})) == (400, "refused")
+    assert refusal(alice.post("/api/keys", json={"name": "x", "tokens_per_minute": limit})) == (400, "refused")
 
 
 def test_a_name_of_blanks_is_refused(alice: Visitor):

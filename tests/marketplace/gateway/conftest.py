@@ -43,7 +43,7 @@ CUSTOMER = "0x" + "c0" * 20
 KEY = "sk-bonded-test"
 REVOKED = "sk-bonded-revoked"
 DEPOSIT_ATTO = 10**12
-BOTH_WAYS = {"test_bad_input", "test_leaving", "test_openai_client", "test_provider_faults"}
+BOTH_WAYS = {"test_bad_input", "test_leaving", "test_openai_client", "test_provider_faults", "test_rates"}
 _numbers = itertools.count(1)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from marketplace.accounts import BadKeyName, RevokedKey, UnknownKey
 from marketplace.db import Database
 from marketplace.models import api_keys
+from marketplace.rates import Rates
 from marketplace.settings import BadSettings, GatewaySettings, SettlementSettings, load
 from tests.marketplace.store.town import Till, new_customer
 
@@ -35,8 +36,9 @@ async def test_a_key_needs_a_name(till: Till, name: str) -> None:
 
 async def test_a_key_works_at_once_and_after_a_restart_until_it_is_revoked(till: Till, database: Database) -> None:
     customer = new_customer()
-    key_id, secret = await till.accounts.create_key(customer, " laptop ")
+    key_id, secret = await till.accounts.create_key(customer, " laptop ", rates=Rates(60, 90_000))
     account = till.accounts.authenticate(secret)
+    assert account.rates == Rates(60, 90_000)
     assert (account.customer, account.key_id, account.name) == (customer, key_id, "laptop")
     async with database.begin() as connection:
         row = (await connection.execute(select(api_keys))).one()
