@@ -256,6 +256,20 @@ class CheckDay(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class RatingDay(Message):
+    """What customers of one gateway thought of one provider in one epoch: how many rated it, and the sum in ppm.
+
+    Each customer counts once, with the mean of its ratings; none is named. No contract reads it.
+    """
+
+    TYPE: ClassVar[str] = "RatingDay(address provider,uint64 epoch,uint32 customers,uint64 sumPpm)"
+    provider: str
+    epoch: int
+    customers: int
+    sum_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hardware(Message):
     """What a verifier measured a provider's hardware to be; a quorum of these sets its required stake."""
 

@@ -20,6 +20,7 @@ from marketplace.drained import copy_lines, open_and_resolve, store_attempts
 from marketplace.journal import Journal, JournalFull, Line, read_segment
 from marketplace.ledger import resolve_holds, stale_holds
 from marketplace.models import attempts, epoch_steps, watermarks
+from marketplace.ratings import RatingDays
 from rewards.attempt_lines import read_lines, write_line
 from rewards.types import Attempt
 
@@ -34,7 +35,8 @@ class Drainer:
     """Drain one gateway's journal. `recountersign` gives a late attempt a countersignature of the present slot.
 
     `slot` returns the slot the gateway is in; after each drain, everything countersigned before the slot it was in
-    when the segment was sealed is in the database, and the watermark says so.
+    when the segment was sealed is in the database, and the watermark says so. `ratings` sums up what customers thought
+    of an epoch as the watermark leaves it.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Drainer:
         timing: Timing,
         slot: Callable[[], int],
         recountersign: Recountersign,
+        ratings: RatingDays | None = None,
     ) -> None:
         self._database = database
         self._journal = journal
@@ -52,6 +55,7 @@ class Drainer:
         self._timing = timing
         self._slot = slot
         self._recountersign = recountersign
+        self._ratings = ratings
 
     async def run(self, every_s: float) -> None:
         """Drain again and again until cancelled; waits out a database that is away and a disk that is full."""
@@ -119,6 +123,9 @@ class Drainer:
         await insert_new(connection, attempts, rows, ["job", "attempt"])
 
     async def _mark(self, connection: AsyncConnection, slot: int) -> None:
+        if self._ratings is not None:
+            known = select(watermarks.c.slot).where(watermarks.c.gateway == self._gateway).with_for_update()
+            await self._ratings.close(connection, (await connection.execute(known)).scalar() or 0, slot)
         made = insert(watermarks).values(gateway=self._gateway, slot=slot)
         await connection.execute(
             made.on_conflict_do_update(

@@ -70,7 +70,7 @@ class EpochSteps:
     """The table of steps. Writing a step is one transaction; reaching it twice changes nothing."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = self._database = database
 
     async def get(self, epoch: int) -> EpochProgress | None:
         """Return an epoch's row."""

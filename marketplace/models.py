@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
@@ -164,7 +165,29 @@ nonces = Table(
     Column("chain_key", Text, primary_key=True),
     Column("nonce", BigInteger, primary_key=True, comment="every nonce an intent ever had"),
 )
-
+ratings = Table(
+    "ratings",
+    metadata,
+    Column("job", LargeBinary, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("customer", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("stars", Integer, nullable=False),
+    Column("epoch", BigInteger, nullable=True, comment="the epoch whose sums it is in, null before"),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("stars BETWEEN 1 AND 5", name="ratings_stars"),
+    Index("ratings_open", "provider", postgresql_where="epoch IS NULL"),
+)
+rating_days = Table(
+    "rating_days",
+    metadata,
+    Column("gateway", Text, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("provider", Text, primary_key=True),
+    Column("customers", BigInteger, nullable=False, comment="how many rated it"),
+    Column("sum_ppm", BigInteger, nullable=False, comment="sum of their means"),
+    Column("signature", LargeBinary, nullable=False, comment="the gateway's, over the RatingDay"),
+)
 files = Table(
     "files",
     metadata,

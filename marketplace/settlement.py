@@ -41,6 +41,7 @@ from marketplace.cancelled import Cancelled
 from marketplace.clock import LeadershipLost
 from marketplace.deeds import Deeds
 from marketplace.epoch_steps import ORDER, EpochProgress, EpochSteps, Step
+from marketplace.ratings import Ratings
 from marketplace.settings import SettlementSettings
 from marketplace.settled import Settled, SettledEpochs
 from marketplace.slashes import Slashes
@@ -71,10 +72,12 @@ class Settler:
     deeds: Deeds = field(init=False)
     slashes: Slashes = field(init=False)
     cancelled: Cancelled = field(init=False)
+    ratings: Ratings = field(init=False)
 
     def __post_init__(self) -> None:
         self.deeds = Deeds(self.sender)
         self.slashes = Slashes(self.chain, self.deeds)
+        self.ratings = Ratings(self.steps.database)
         self.cancelled = Cancelled(self.chain, self.deeds, self.steps, self._read)
 
     async def tick(self) -> None:
@@ -205,6 +208,7 @@ class Settler:
             check_days=[day for one in shown for day in one.check_days],
             seeds={one.verifier: one.seed for one in shown},
             commitments=view.commitments,
+            rating_days=await self.ratings.days(epoch),
         )
         settled = await self.settled.write(inputs)
         return {"evidence": settled.report.evidence.hex(), "missing": missing, "left_out": left_out}

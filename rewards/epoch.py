@@ -26,7 +26,15 @@ from rewards.errors import (
 from rewards.honesty import PPB
 from rewards.measurement import PPM, WORD_BITS, WORDS, join_words
 from rewards.state import GENESIS
-from rewards.types import Attempt, ChainInputs, EpochInputs, SignedCanaryDay, SignedCheckDay, SignedProbeDay
+from rewards.types import (
+    Attempt,
+    ChainInputs,
+    EpochInputs,
+    SignedCanaryDay,
+    SignedCheckDay,
+    SignedProbeDay,
+    SignedRatingDay,
+)
 
 _PAID = frozenset((Status.SERVED, Status.CUSTOMER_ABORT))
 _FAILED = frozenset((Status.PROVIDER_ERROR, Status.TIMEOUT))
@@ -58,6 +66,7 @@ def canonical(inputs: EpochInputs) -> EpochInputs:
         probe_days=tuple(sorted(inputs.probe_days, key=_day_key)),
         canary_days=tuple(sorted(inputs.canary_days, key=_day_key)),
         check_days=tuple(sorted(inputs.check_days, key=_day_key)),
+        rating_days=tuple(sorted(inputs.rating_days, key=_rating_key)),
         seeds=tuple(sorted(inputs.seeds, key=lambda reveal: reveal.verifier)),
         attempts=tuple(sorted(inputs.attempts, key=lambda one: (one.receipt.job, one.receipt.attempt))),
     )
@@ -75,8 +84,10 @@ def check_inputs(inputs: EpochInputs) -> None:
     _ascending("probe_days", inputs.probe_days, _day_key)
     _ascending("canary_days", inputs.canary_days, _day_key)
     _ascending("check_days", inputs.check_days, _day_key)
+    _ascending("rating_days", inputs.rating_days, _rating_key)
     known = {record.provider for record in inputs.providers}
     _check_days(inputs, known)
+    _check_ratings(inputs, known)
     for provider, _ in inputs.maintenance:
         if provider not in known:
             raise UnknownProvider(provider, "maintenance")
@@ -218,6 +229,32 @@ def _check_days(inputs: EpochInputs, known: set[str]) -> None:
             raise refusal
 
 
+def rating_refusal(
+    signed: SignedRatingDay, gateways: Container[str], providers: Container[str], epoch: int
+) -> InputsRefused | None:
+    """Return why a gateway's rating day cannot be an input of an epoch, None when it can."""
+    day = signed.day
+    where = f"rating day of {day.provider} by {signed.gateway}"
+    if signed.gateway not in gateways:
+        return NotBonded("gateway", signed.gateway, where)
+    if day.provider not in providers:
+        return UnknownProvider(day.provider, where)
+    if day.epoch != epoch:
+        return OutsideEpoch(f"{where} (epoch)", day.epoch, epoch, epoch)
+    if day.customers < 1:
+        return OutsideEpoch(f"{where} (customers)", day.customers, 1, 2**32 - 1)
+    highest = day.customers * PPM
+    return OutsideEpoch(f"{where} (sum)", day.sum_ppm, 0, highest) if day.sum_ppm > highest else None
+
+
+def _check_ratings(inputs: EpochInputs, known: set[str]) -> None:
+    gateways = {record.operator for record in inputs.gateways if record.active}
+    for signed in inputs.rating_days:
+        refusal = rating_refusal(signed, gateways, known, inputs.epoch)
+        if refusal is not None:
+            raise refusal
+
+
 def _check_opening(inputs: EpochInputs, known: set[str]) -> None:
     opening = inputs.opening
     if opening.epoch != inputs.epoch - 1:
@@ -252,6 +289,10 @@ def _ascending(what: str, items: Iterable[Any], key: Callable[[Any], Any]) -> No
 
 def _day_key(signed: SignedDay) -> tuple[str, str]:
     return signed.day.provider, signed.verifier
+
+
+def _rating_key(signed: SignedRatingDay) -> tuple[str, str]:
+    return signed.day.provider, signed.gateway
 
 
 def _key(one: Attempt) -> tuple[bytes, int]:

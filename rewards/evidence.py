@@ -27,6 +27,7 @@ from rewards.types import (
     SignedCanaryDay,
     SignedCheckDay,
     SignedProbeDay,
+    SignedRatingDay,
 )
 
 VERSION = 2
@@ -39,6 +40,7 @@ _KINDS: dict[str, Any] = {
     "canary_day": SignedCanaryDay,
     "check_day": SignedCheckDay,
     "seed": SeedReveal,
+    "rating_day": SignedRatingDay,
 }
 
 Progress = Callable[[int], None]
@@ -103,6 +105,7 @@ def read_bundle(source: Source, digest: bytes, progress: Progress | None = None)
         seeds=tuple(signed["seed"]),
         attempts=_read_attempts(source, files, progress),
         opening=opening,
+        rating_days=tuple(signed["rating_day"]),
     )
     return Bundle(digest, files, inputs, report)
 
@@ -148,7 +151,7 @@ def _read_report(data: bytes, evidence: bytes) -> Report:
 
 
 def _attestation_lines(inputs: EpochInputs) -> Iterator[bytes]:
-    listed = (inputs.probe_days, inputs.canary_days, inputs.check_days, inputs.seeds)
+    listed = (inputs.probe_days, inputs.canary_days, inputs.check_days, inputs.seeds, inputs.rating_days)
     for kind, items in zip(_KINDS, listed, strict=True):
         for item in items:
             yield canonical_json({"kind": kind, **plain(item)}) + b"\n"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from contracts.signing import keccak
-from rewards.epoch import canonical, day_refusal
+from rewards.epoch import canonical, day_refusal, rating_refusal
 from rewards.types import (
     Attempt,
     ChainInputs,
@@ -18,6 +18,7 @@ from rewards.types import (
     SignedCanaryDay,
     SignedCheckDay,
     SignedProbeDay,
+    SignedRatingDay,
 )
 
 Day = TypeVar("Day", SignedProbeDay, SignedCanaryDay, SignedCheckDay)
@@ -34,13 +35,14 @@ def assemble(
     check_days: Iterable[SignedCheckDay] = (),
     seeds: Mapping[str, bytes],
     commitments: Mapping[str, bytes],
+    rating_days: Iterable[SignedRatingDay] = (),
 ) -> EpochInputs:
     """Return the inputs of an epoch in canonical order, without attestations that could not be settled.
 
     One careless verifier must not hold up everybody: left out is what comes from somebody not active at the checkpoint
     or with a seed that is not the committed one, what `rewards.epoch.day_refusal` refuses, and both of two days of
-    one verifier for one provider. `opening.report` is set to the chain's previous report. `seeds`: what each
-    verifier revealed; `commitments`: what the chain holds of it (absent: zero).
+    one verifier for one provider; so with the rating days of gateways. `opening.report` is set to the chain's previous
+    report. `seeds`: what each verifier revealed; `commitments`: what the chain holds of it (absent: zero).
     """
     active = {record.operator for record in chain.verifiers if record.active}
     reveals = [SeedReveal(name, seed, commitments.get(name, bytes(32))) for name, seed in seeds.items()]
@@ -63,8 +65,18 @@ def assemble(
             seeds=tuple(reveals),
             attempts=tuple(attempts),
             opening=dataclasses.replace(opening, report=chain.previous),
+            rating_days=_usable_ratings(chain, rating_days, providers),
         )
     )
+
+
+def _usable_ratings(
+    chain: ChainInputs, days: Iterable[SignedRatingDay], providers: set[str]
+) -> tuple[SignedRatingDay, ...]:
+    gateways = {record.operator for record in chain.gateways if record.active}
+    kept = [day for day in days if rating_refusal(day, gateways, providers, chain.epoch) is None]
+    times = Counter((day.gateway, day.day.provider) for day in kept)
+    return tuple(day for day in kept if times[day.gateway, day.day.provider] == 1)
 
 
 def keeps_commitment(reveal: SeedReveal) -> bool:

@@ -8,8 +8,8 @@ running mean `m` and a weight `w` in thousandths of an observation. One epoch wi
     w ← w + 1000·n
 
 An observation is a counted slot (uptime), an attempt that was served or failed (success), a probe with a time
-(latency), a canary (verification). What the score sees is the mean together with a prior of twenty observations at
-the network median of the epoch `d`:
+(latency), a canary (verification), a customer that rated the provider in the epoch (rating). What the score sees is the
+mean together with a prior of twenty observations at the network median of the epoch `d`:
 
     component = (20000·d + w·m) // (20000 + w)
     score = (35·uptime + 30·success + 20·latency + 10·verification + 5·rating) // 100

@@ -50,7 +50,11 @@ def settle(inputs: EpochInputs) -> Settlement:
     measured = market.of
     checked = check(inputs)
     canaries = {name: (one.asked, one.passed) for name, one in checked.items()}
-    observed = {name: observe(inputs, measured[name], work[name], canaries.get(name, (0, 0))) for name in work}
+    ratings = _ratings(inputs)
+    observed = {
+        name: observe(inputs, measured[name], work[name], canaries.get(name, (0, 0)), ratings.get(name, (0, 0)))
+        for name in work
+    }
     scored = _score(inputs, observed)
 
     unit = unit_atto(inputs.decimals)
@@ -157,9 +161,15 @@ def settle(inputs: EpochInputs) -> Settlement:
     return Settlement(report, closing, tuple(harmed), market.leaves, tuple(lines))
 
 
-def observe(inputs: EpochInputs, measured: Measured, work: Work, canaries: tuple[int, int]) -> Observed:
-    """Express an epoch as the five components of the score with their numbers of observations."""
+def observe(
+    inputs: EpochInputs, measured: Measured, work: Work, canaries: tuple[int, int], ratings: tuple[int, int] = (0, 0)
+) -> Observed:
+    """Express an epoch as the five components of the score with their numbers of observations.
+
+    `canaries`: asked and passed; `ratings`: customers who rated, and the sum of what they gave in ppm.
+    """
     asked, passed = canaries
+    customers, sum_ppm = ratings
     tried = work.served + work.failed
     probes = sum(measured.counts)
     values = (
@@ -167,11 +177,19 @@ def observe(inputs: EpochInputs, measured: Measured, work: Work, canaries: tuple
         work.served * PPM // tried if tried else PPM,
         latency_ppm(measured.ttft_p95_bucket, inputs.rules.ttft_target_ms) if probes else PPM,
         passed * PPM // asked if asked else PPM,
-        PPM,
+        sum_ppm // customers if customers else PPM,
     )
     slots = measured.counted.bit_count() if measured.measured else 0
     failed = measured.down != 0 or work.failed > 0 or passed < asked
-    return Observed(values, (slots, tried, probes, asked, 0), failed)
+    return Observed(values, (slots, tried, probes, asked, customers), failed)
+
+
+def _ratings(inputs: EpochInputs) -> dict[str, tuple[int, int]]:
+    sums: dict[str, tuple[int, int]] = {}
+    for signed in inputs.rating_days:
+        customers, sum_ppm = sums.get(signed.day.provider, (0, 0))
+        sums[signed.day.provider] = (customers + signed.day.customers, sum_ppm + signed.day.sum_ppm)
+    return sums
 
 
 def _score(inputs: EpochInputs, observed: dict[str, Observed]) -> dict[str, tuple[Memory, tuple[int, ...]]]:

@@ -23,6 +23,7 @@ from rewards.types import (
     EpochInputs,
     EpochState,
     SeedReveal,
+    SignedRatingDay,
 )
 
 Progress = Callable[[int, int], None]
@@ -56,7 +57,7 @@ def register(inputs: EpochInputs | ChainInputs, opening: EpochState) -> Register
 
 
 def check_signatures(inputs: EpochInputs, threads: int = 1, progress: Progress | None = None) -> Difference | None:
-    """Return the first difference in the order attempts, probe, canary and check days, seeds; None when there is none.
+    """Return the first difference: attempts, then probe, canary, check and rating days, then seeds; None for none.
 
     `progress(done, all)` is called now and then, from the calling thread.
     """
@@ -90,7 +91,7 @@ def check_signatures(inputs: EpochInputs, threads: int = 1, progress: Progress |
             progress(done + index + 1, everything)
     if progress is not None:
         progress(everything, everything)
-    return check_seeds(inputs)
+    return _first(check_rating_day(signed, who) for signed in inputs.rating_days) or check_seeds(inputs)
 
 
 def check_attempt(one: Attempt, who: Register, index: int) -> Difference | None:
@@ -125,6 +126,15 @@ def check_day(
     if verifier not in who.verifiers:
         return Difference(where, "an active verifier", verifier)
     return None
+
+
+def check_rating_day(signed: SignedRatingDay, who: Register) -> Difference | None:
+    """Check that a RatingDay was signed by the active gateway it is filed under."""
+    where = f"attestations.jsonl, rating day of {signed.day.provider} by {signed.gateway}"
+    signer = _signer(signed.day.digest(who.separator), signed.signature)
+    if signer != signed.gateway:
+        return Difference(f"{where}, signature", signed.gateway, signer)
+    return None if signer in who.gateways else Difference(where, "an active gateway", signer)
 
 
 def check_seeds(inputs: EpochInputs) -> Difference | None:

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from contracts.messages import CanaryDay, Countersignature, Domain, ProbeDay, Receipt, Status
+from contracts.messages import CanaryDay, Countersignature, Domain, ProbeDay, RatingDay, Receipt, Status
 from contracts.signing import Signer, keccak
 from contracts.types import (
     Checkpoint,
@@ -27,7 +27,7 @@ from contracts.types import (
 from rewards.epoch import canonical
 from rewards.measurement import pack_histogram, split_words
 from rewards.state import GENESIS
-from rewards.types import Attempt, EpochInputs, EpochState, SeedReveal, SignedCanaryDay, SignedProbeDay
+from rewards.types import Attempt, EpochInputs, EpochState, SeedReveal, SignedCanaryDay, SignedProbeDay, SignedRatingDay
 
 GENESIS_TIME = 1_760_000_000
 LEDGER = "0x" + "1e" * 20
@@ -185,6 +185,11 @@ class Network:
         key, day = self.verifier_keys[verifier], CanaryDay(provider, epoch, asked, passed)
         return SignedCanaryDay(key.address, day, key.sign(day.digest(self.separator)))
 
+    def rating_day(self, provider: str, epoch: int, customers: int, sum_ppm: int) -> SignedRatingDay:
+        """Sign what the gateway's customers thought of a provider."""
+        day = RatingDay(provider, epoch, customers, sum_ppm)
+        return SignedRatingDay(self.gateway.address, day, self.gateway.sign(day.digest(self.separator)))
+
     def seeds(self, epoch: int) -> tuple[SeedReveal, ...]:
         """Reveal the seed of every verifier."""
         made = []
@@ -200,6 +205,7 @@ class Network:
         attempts: Iterable[Attempt] = (),
         probe_days: Iterable[SignedProbeDay] | None = None,
         canary_days: Iterable[SignedCanaryDay] = (),
+        rating_days: Iterable[SignedRatingDay] = (),
         opening: EpochState = GENESIS,
         balance: int = 10**12,
         cap: int = 10**12,
@@ -231,6 +237,7 @@ class Network:
                 seeds=self.seeds(epoch),
                 attempts=tuple(attempts),
                 opening=opening,
+                rating_days=tuple(rating_days),
             )
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.messages import CanaryDay, CheckDay, Countersignature, ProbeDay, Receipt
+from contracts.messages import CanaryDay, CheckDay, Countersignature, ProbeDay, RatingDay, Receipt
 from contracts.types import (
     Checkpoint,
     CustomerRecord,
@@ -61,6 +61,15 @@ class SignedCheckDay:
 
     verifier: str
     day: CheckDay
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRatingDay:
+    """A RatingDay with its gateway and signature."""
+
+    gateway: str
+    day: RatingDay
     signature: bytes
 
 
@@ -128,7 +137,8 @@ class EpochState:
 class EpochInputs:
     """All that `settle` may look at for one epoch, in canonical order.
 
-    Addresses ascend; attempts are ordered by job, then attempt; days of every kind by provider, then verifier.
+    Addresses ascend; attempts are ordered by job, then attempt; days of every kind by provider, then verifier (rating
+    days: then gateway).
 
     `chain_id`, `epoch_ledger`: the signing domain. `decimals`, `stake_decimals`: of the payment and the stake token.
     `incentive_fund`: payment units available for incentives. `sla_fund` in `opening` is the fund after the previous
@@ -156,6 +166,7 @@ class EpochInputs:
     attempts: tuple[Attempt, ...]
     opening: EpochState
     check_days: tuple[SignedCheckDay, ...] = ()
+    rating_days: tuple[SignedRatingDay, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

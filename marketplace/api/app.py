@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from contracts.signing import checksum_address
-from marketplace.api.bounds import PathNumber, RowNumber
+from marketplace.api.bounds import PathNumber, RowNumber, job_number
 from marketplace.api.failures import answer_failures
 from marketplace.api.guard import Guard
 from marketplace.api.hosts import Hosts
@@ -22,6 +22,7 @@ from marketplace.dashboard.rendering import Renderer
 from marketplace.gateway.asgi import AsgiApp
 from marketplace.gateway.services import Services
 from marketplace.rates import read_rates
+from marketplace.ratings import STARS_MOST, Ratings
 
 
 class SignIn(BaseModel):
@@ -29,6 +30,13 @@ class SignIn(BaseModel):
 
     message: str = Field(max_length=4096)
     signature: str = Field(max_length=4096)
+
+
+class Stars(BaseModel):
+    """What a customer thinks of a receipt; without `attempt` of the last one that was served."""
+
+    stars: int = Field(ge=1, le=STARS_MOST)
+    attempt: int | None = Field(default=None, ge=0, le=255)
 
 
 class NewKey(BaseModel):
@@ -48,6 +56,7 @@ def create_api(services: Services) -> AsgiApp:
     secret = services.settings.session_secret()
     sessions = Sessions(secret, services.domain.chain_id, SessionKeys(session_reader(services.chain)))
     reads = Reads(services)
+    ratings = Ratings(services.database)
     hosts = Hosts(services.settings)
     pages = Renderer(reads, sessions, secret, hosts.secure)
 
@@ -111,6 +120,10 @@ def create_api(services: Services) -> AsgiApp:
         if not rows:
             raise HTTPException(404, f"you have no receipt for job {job}")
         return {"receipts": wire(rows)}
+
+    @app.post("/api/receipts/{job}/rating", status_code=201)
+    async def rate(customer: Customer, job: str, body: Stars) -> Any:
+        return wire(await ratings.rate(customer, job_number(job), body.stars, body.attempt))
 
     @app.get("/api/providers")
     async def providers() -> Any:

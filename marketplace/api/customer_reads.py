@@ -18,9 +18,12 @@ from contracts.messages import Status
 from marketplace.api.source import Source, transaction
 from marketplace.api.views import BalanceView, CreditRow, KeyView, ReceiptRow, UsageRow
 from marketplace.caps import cap_for, read_caps
-from marketplace.models import ATTO, api_keys, attempts, chain_events
+from marketplace.models import ATTO, api_keys, attempts, chain_events, ratings
 
 _JOB_BYTES = 32
+_RATED = select(attempts, ratings.c.stars).outerjoin(
+    ratings, and_(ratings.c.job == attempts.c.job, ratings.c.attempt == attempts.c.attempt)
+)
 
 
 class CustomerReads:
@@ -108,7 +111,7 @@ class CustomerReads:
 
     async def receipts(self, customer: str, limit: int, before: int | None) -> tuple[list[ReceiptRow], int | None]:
         """Return a customer's receipts, newest first, and where the next page begins (None at the end)."""
-        query = select(attempts).where(attempts.c.customer == customer).order_by(attempts.c.id.desc()).limit(limit + 1)
+        query = _RATED.where(attempts.c.customer == customer).order_by(attempts.c.id.desc()).limit(limit + 1)
         if before is not None:
             query = query.where(attempts.c.id < before)
         async with self._source.database.begin() as connection:
@@ -126,9 +129,7 @@ class CustomerReads:
             return []
         async with self._source.database.begin() as connection:
             found = await connection.execute(
-                select(attempts)
-                .where(attempts.c.customer == customer, attempts.c.job == raw)
-                .order_by(attempts.c.attempt)
+                _RATED.where(attempts.c.customer == customer, attempts.c.job == raw).order_by(attempts.c.attempt)
             )
             return [_receipt(row) for row in found]
 
@@ -215,4 +216,5 @@ def _receipt(row: Any) -> ReceiptRow:
         ttft_ms=row.ttft_ms,
         itl_us=row.itl_us,
         charge_atto=int(row.charge),
+        stars=row.stars,
     )

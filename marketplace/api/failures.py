@@ -15,6 +15,7 @@ from marketplace.accounts import UnknownKey
 from marketplace.api.sessions import SessionEnded, SignInRefused
 from marketplace.dashboard.rendering import FormRefused, Renderer
 from marketplace.errors import BondedError
+from marketplace.ratings import NothingToRate, RatedBefore
 
 log = structlog.get_logger("api")
 
@@ -49,6 +50,14 @@ def answer_failures(app: FastAPI, pages: Renderer) -> None:
     @app.exception_handler(UnknownKey)
     async def unknown_key(request: Request, error: UnknownKey) -> Response:
         return await shaped(request, 404, str(error), "not_found")
+
+    @app.exception_handler(NothingToRate)
+    async def nothing_to_rate(request: Request, error: NothingToRate) -> Response:
+        return await shaped(request, 404, str(error), "not_found")
+
+    @app.exception_handler(RatedBefore)
+    async def rated_before(request: Request, error: RatedBefore) -> Response:
+        return await shaped(request, 409, str(error), "rated_before")
 
     @app.exception_handler(BondedError)
     async def refused(request: Request, error: BondedError) -> Response:

@@ -55,7 +55,7 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRow:
-    """One attempt as both sides signed it."""
+    """One attempt as both sides signed it; `stars` is what the customer thought of it, None if it did not say."""
 
     job: str
     attempt: int
@@ -70,6 +70,7 @@ class ReceiptRow:
     ttft_ms: int
     itl_us: int
     charge_atto: int
+    stars: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

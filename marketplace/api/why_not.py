@@ -7,12 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.exceptions import HTTPException
 
+from marketplace.api.bounds import job_number
 from marketplace.api.views import wire
 from marketplace.gateway.services import Services
 from scheduler.decision import Decision
 from scheduler.why_not import TERMS, WhyNot, rough, why_not
-
-_JOB_DIGITS = 64
 
 
 def why_not_routes(services: Services, signed_in: Callable[..., Awaitable[str]]) -> APIRouter:
@@ -38,10 +37,7 @@ def why_not_routes(services: Services, signed_in: Callable[..., Awaitable[str]])
 
     @router.get("/why-not/{job}")
     async def one_job(provider: Provider, job: str) -> Any:
-        digits = job.removeprefix("0x").lower()
-        if len(digits) != _JOB_DIGITS or not set(digits) <= set("0123456789abcdef"):
-            raise HTTPException(400, "a job is named by 32 bytes in hex, as in receipts and in x-bonded-job")
-        outcome = await services.decisions.find(digits)
+        outcome = await services.decisions.find(job_number(job).hex())
         if outcome is None:
             raise HTTPException(
                 404, "the decision log does not have this job: it is too old, was left out under load, or not ours"

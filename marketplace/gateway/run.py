@@ -52,6 +52,7 @@ from marketplace.gateway.services import Services
 from marketplace.gateway.sole import SoleGateway
 from marketplace.gateway.upstream import Upstream
 from marketplace.journal import Journal
+from marketplace.ratings import RatingDays
 from marketplace.settings import GatewaySettings
 from rewards.types import Attempt
 from scheduler.flow.bands import FlowPolicy
@@ -126,7 +127,8 @@ class Gateway:
         self._witness = Witness(signer, domain.separator())
         self._timing = timing
         self._accounts = Accounts(database, journal, timing, unit_atto, self._slot)
-        self._drainer = Drainer(database, journal, signer.address, timing, self._slot, self._countersign_anew)
+        days = RatingDays(signer, domain.separator(), timing)
+        self._drainer = Drainer(database, journal, signer.address, timing, self._slot, self._countersign_anew, days)
         self._decisions = DecisionLog(settings.data_folder / "decisions")
         upstream = Upstream(devnet=settings.devnet)
         market = MarketState()

@@ -22,6 +22,7 @@ from unittest import mock
 
 import httpx2
 import structlog
+from sqlalchemy import select
 
 from contracts.devnet import Devnet
 from contracts.signing import Signer
@@ -37,6 +38,8 @@ from marketplace.gateway.server import HttpServer
 from marketplace.gateway.services import Services
 from marketplace.gateway.testing import MockProvider
 from marketplace.indexer import Indexer
+from marketplace.models import attempts
+from marketplace.ratings import RatingDays, Ratings
 from marketplace.settings import GatewaySettings
 from tests.marketplace.store.market import UNIT, WHOLE, Market, market
 
@@ -95,6 +98,7 @@ class Settled:
     live: MockProvider
     services: Services
     url: str
+    rated: Any
 
     def do(self, work: Coroutine[Any, Any, T], timeout_s: float = 60) -> T:
         """Run a coroutine where the marketplace lives."""
@@ -162,6 +166,7 @@ class Settled:
         for epoch in (0, 1):
             await self._large_job(epoch)
             await self.market.live_through(epoch)
+            await self._rate(epoch)
             await self._settle(epoch)
         head = await self.market.chain.head()
         await self.market.pass_time(max(1, int(time.time()) - head.time))
@@ -203,6 +208,23 @@ class Settled:
         slot = epoch * town.timing.slots_per_epoch + 1
         job = town.attempt(slot, town.providers[0].address, town.customers[1].address, LARGE_UNITS * UNIT)
         await town.enter([job], slot)
+
+    async def _rate(self, epoch: int) -> None:
+        """Let the first customer give its last receipt three stars, and the gateway sum up."""
+        found, slots = Ratings(self.database), self.market.timing.slots_per_epoch
+        async with self.database.begin() as connection:
+            job = await connection.execute(
+                select(attempts.c.job, attempts.c.provider)
+                .where(attempts.c.customer == self.customers[0].address, attempts.c.epoch == epoch)
+                .order_by(attempts.c.id.desc())
+                .limit(1)
+            )
+            self.rated = job.one()
+        await found.rate(self.customers[0].address, bytes(self.rated.job), 3)
+        separator = self.market.chain.deployment.domain().separator()
+        days = RatingDays(self.market.gateway, separator, self.market.timing)
+        async with self.database.begin() as connection:
+            assert await days.close(connection, epoch * slots, (epoch + 1) * slots) == 1
 
     async def _settle(self, epoch: int) -> None:
         for _ in range(40):

@@ -192,3 +192,20 @@ def test_a_jailed_provider_is_known_but_not_measured(net: Network) -> None:
     check_inputs(inputs)
     leaf = settle(inputs).report.leaves[0]
     assert (leaf.uptime_ppm, leaf.slash_level) == (1_000_000, 0)
+
+
+def test_ratings_that_nobody_could_have_given_are_refused_by_name(net: Network) -> None:
+    name, stranger = net.provider_names[0], net.customer_names[0]
+    day = net.rating_day(name, 0, 2, 1_000_000)
+    with pytest.raises(NotBonded, match=f"rating day of {name}"):
+        settle(net.inputs(rating_days=[replace(day, gateway=stranger)]))
+    with pytest.raises(UnknownProvider, match="rating day"):
+        settle(net.inputs(rating_days=[net.rating_day(stranger, 0, 2, 0)]))
+    with pytest.raises(OutsideEpoch, match=r"\(epoch\) lies at 1"):
+        settle(net.inputs(rating_days=[net.rating_day(name, 1, 2, 0)]))
+    with pytest.raises(OutsideEpoch, match=r"\(customers\) lies at 0"):
+        settle(net.inputs(rating_days=[net.rating_day(name, 0, 0, 0)]))
+    with pytest.raises(OutsideEpoch, match=r"\(sum\) lies at 2000001"):
+        settle(net.inputs(rating_days=[net.rating_day(name, 0, 2, 2_000_001)]))
+    with pytest.raises(OutOfOrder, match="rating_days"):
+        settle(net.inputs(rating_days=[day, net.rating_day(name, 0, 1, 0)]))

@@ -31,6 +31,7 @@ def settled() -> tuple[EpochInputs, Report]:
         1,
         attempts=net.attempts(1, 40, failing=net.provider_names[:1]),
         canary_days=[net.canary_day(0, net.provider_names[0], 1, 5, 4)],
+        rating_days=[net.rating_day(net.provider_names[1], 1, 3, 1_250_000)],
         opening=replace(first, report=b"\x05" * 32),
         maintenance={net.provider_names[2]: [net.window(0, 3, 4)]},
     )

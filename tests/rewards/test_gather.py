@@ -12,7 +12,7 @@ from rewards.settlement import settle
 from rewards.signatures import check_signatures
 from rewards.state import GENESIS
 from rewards.testing import Network, signer
-from rewards.types import ChainInputs, EpochInputs, SignedCanaryDay, SignedProbeDay
+from rewards.types import ChainInputs, EpochInputs, SignedCanaryDay, SignedProbeDay, SignedRatingDay
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,7 @@ def _assemble(
     days: tuple[SignedProbeDay, ...] = (),
     canaries: tuple[SignedCanaryDay, ...] = (),
     seeds: dict[str, bytes] | None = None,
+    ratings: tuple[SignedRatingDay, ...] = (),
 ) -> EpochInputs:
     made = assemble(
         chain_part(inputs),
@@ -40,6 +41,7 @@ def _assemble(
         canary_days=canaries,
         seeds={reveal.verifier: reveal.seed for reveal in inputs.seeds} | (seeds or {}),
         commitments={reveal.verifier: reveal.committed for reveal in inputs.seeds},
+        rating_days=ratings,
     )
     settle(made)
     assert check_signatures(made) is None
@@ -95,3 +97,20 @@ def test_a_verifier_that_is_not_active_is_left_out(net: Network, inputs: EpochIn
     made = _assemble(gone)
     assert {reveal.verifier for reveal in made.seeds} == {one.operator for one in inputs.verifiers[1:]}
     assert {day.verifier for day in made.probe_days} == {one.operator for one in inputs.verifiers[1:]}
+
+
+def test_ratings_that_could_not_be_settled_are_left_out_and_good_ones_are_kept(
+    net: Network, inputs: EpochInputs
+) -> None:
+    stranger, name = signer("stranger").address, net.provider_names[0]
+    good = net.rating_day(name, 0, 3, 2_000_000)
+    assert _assemble(inputs, ratings=(good,)).rating_days == (good,)
+    for bad in (
+        (replace(good, gateway=stranger),),
+        (net.rating_day(stranger, 0, 3, 1),),
+        (net.rating_day(name, 1, 3, 1),),
+        (net.rating_day(name, 0, 0, 0),),
+        (net.rating_day(name, 0, 3, 3_000_001),),
+        (good, net.rating_day(name, 0, 1, 0)),
+    ):
+        assert _assemble(inputs, ratings=bad) == inputs

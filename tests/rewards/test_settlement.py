@@ -336,3 +336,25 @@ def test_the_rules_version_turns_on_every_parameter() -> None:
     ):
         versions.add(rules_version(changed))
     assert len(versions) == 7
+
+
+def test_ratings_are_a_twentieth_of_the_score_and_without_any_nothing_changes() -> None:
+    net = Network(providers=3, customers=2, verifiers=2)
+    one, two, _ = net.provider_names
+    plain = settle(net.inputs())
+    rated = settle(net.inputs(rating_days=[net.rating_day(one, 0, 20, 0), net.rating_day(two, 0, 20, 20 * 10**6)]))
+    before, after = ({leaf.provider: leaf.score_ppm for leaf in made.report.leaves} for made in (plain, rated))
+    # the median of the two is 0: one has (20·0 + 20·0) / 40, two (20·0 + 20·10^6) / 40, the third the prior alone
+    assert [before[name] - after[name] for name in net.provider_names] == [50_000, 25_000, 50_000]
+    assert plain.report.totals == rated.report.totals
+    states = {state.provider: state for state in rated.closing.providers}
+    assert (states[one].observations[4], states[two].smoothed[4]) == (20_000, 10**6)
+
+
+def test_a_customers_word_counts_less_than_what_was_measured() -> None:
+    net = Network(providers=5, customers=2, verifiers=2)
+    loved, hated, *_ = net.provider_names
+    days = [net.rating_day(loved, 0, 10_000, 10_000 * 10**6), net.rating_day(hated, 0, 10_000, 0)]
+    made = settle(net.inputs(probe_days=net.probe_days(0, {loved: range(30)}), rating_days=days))
+    scores = {leaf.provider: leaf.score_ppm for leaf in made.report.leaves}
+    assert scores[loved] < scores[hated]

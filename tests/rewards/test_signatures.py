@@ -25,6 +25,7 @@ def inputs(net: Network) -> EpochInputs:
     return net.inputs(
         attempts=net.attempts(0, 30, failing=net.provider_names[:1]),
         canary_days=[net.canary_day(0, net.provider_names[0], 0, 5, 5)],
+        rating_days=[net.rating_day(net.provider_names[0], 0, 2, 750_000)],
     )
 
 
@@ -168,3 +169,14 @@ def test_a_key_replaced_in_the_epoch_is_good_until_its_checkpoint_and_no_longer(
     after = net.inputs(2, attempts=[early, late], opening=settle(inputs).closing)
     found = check_signatures(after)
     assert found is not None and (found.ours, found.theirs) == (fresh.address, old.address)
+
+
+def test_a_rating_day_changed_after_signing_or_of_a_gateway_that_left_is_named(inputs: EpochInputs) -> None:
+    [day] = inputs.rating_days
+    forged = replace(day, day=replace(day.day, sum_ppm=0))
+    found = check_signatures(replace(inputs, rating_days=(forged,)))
+    assert found is not None and found.where.startswith(f"attestations.jsonl, rating day of {day.day.provider}")
+    gone = tuple(replace(record, active=False) for record in inputs.gateways)
+    without = replace(inputs, attempts=(), gateways=gone)
+    found = check_signatures(without)
+    assert found is not None and (found.ours, found.theirs) == ("an active gateway", day.gateway)

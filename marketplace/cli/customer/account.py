@@ -1,4 +1,4 @@
-"""`bonded customer balance|usage|receipts|credits|keys`: what the gateway knows of its customer."""
+"""`bonded customer balance|usage|receipts|rate|credits|keys`: what the gateway knows of its customer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ATTO_DECIMALS = 18
 
 def add_to(app: typer.Typer) -> None:
     """Add this module's commands to the group."""
-    for command in (balance, usage, receipts):
+    for command in (balance, usage, receipts, rate):
         app.command()(command)
     app.command("credits")(credits_back)
     keys = typer.Typer(no_args_is_help=True, help="API keys for any OpenAI client.")
@@ -61,6 +61,27 @@ def receipts(
 ) -> None:
     """Show receipts, one line per attempt, newest first."""
     asyncio.run(_show(f"/api/receipts?limit={limit}", "receipts", gateway, keystore, password_file, as_json))
+
+
+def rate(
+    job: Annotated[str, typer.Argument(help="The job's number, from `receipts`.")],
+    stars: Annotated[int, typer.Argument(min=1, max=5, help="From 1 to 5.")],
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=0, max=255, help="Which attempt; default: the last that was served.")
+    ] = None,
+    keystore: KeystoreOption = None,
+    password_file: PasswordFileOption = None,
+    gateway: GatewayOption = GATEWAY_DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Rate an answer you paid for, once; ratings are a twentieth of a provider's score, and nobody learns whose."""
+
+    async def work() -> None:
+        async with Session(gateway, keystore, password_file) as client:
+            given = await ask(client, "POST", f"/api/receipts/{job}/rating", {"stars": stars, "attempt": attempt})
+        print_json(given) if as_json else print_line(f"{given['provider']} has {given['stars']} of 5 from you")
+
+    asyncio.run(work())
 
 
 def credits_back(
