@@ -18,7 +18,7 @@ from marketplace.gateway.inquiry import Inquiry
 from marketplace.gateway.matching import Matching
 from marketplace.gateway.metrics import Metrics
 from marketplace.gateway.open_tickets import OpenTickets
-from marketplace.gateway.retry import RetryBudget
+from marketplace.gateway.retry import RetryBudget, hedge_budget
 from marketplace.gateway.tickets import new_salt
 from marketplace.gateway.transcript import Transcript
 from marketplace.gateway.upstream import Upstream
@@ -88,6 +88,7 @@ class Desk:
     open_tickets: OpenTickets = field(default_factory=OpenTickets)
     patience: Patience = field(default_factory=Patience)
     retries: RetryBudget = field(default_factory=RetryBudget)
+    hedges: RetryBudget = field(default_factory=hedge_budget)
     clock: Callable[[], float] = time.time
     ticker: Callable[[], float] = time.perf_counter
     log: Any = field(default_factory=lambda: structlog.get_logger("gateway"))
@@ -108,9 +109,9 @@ class Run:
     `asked` is what the customer wants, `inquiry` what a provider is asked for, `attempts` how many tickets were made.
     `settled` says that the hold was posted, voided or handed to the open tickets; `started`, that the customer has
     bytes. Of a stream, `transcript` is what the customer has, `family` and `ordered` with whom and up to how many
-    tokens another provider goes on, `broken` whose streams broke. `due` is the unix time by which batch work must be
-    done, 0 if nobody said. `tokens` were billed so far, of prompts and answers. `on_leave` is called when the customer
-    leaves.
+    tokens another provider goes on, `broken` who is asked again only if nobody else is there. `due` is the unix time
+    by which batch work must be done, 0 if nobody said. `tokens`: what the job was billed for, input and output.
+    `on_leave` is called when the customer leaves.
     """
 
     __slots__ = (

@@ -50,7 +50,7 @@ class Place:
 
     __slots__ = (
         "_control", "_expected", "_input", "_reservation", "closed", "lanes", "line", "match", "most_atto", "number",
-        "output_tokens", "rank", "serving", "since_ms", "tenant",
+        "output_tokens", "rank", "since_ms", "tenant",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +70,6 @@ class Place:
         self.tenant = ""
         self.number = 0
         self.since_ms = 0.0
-        self.serving = ""
 
     def tokens(self, output_weight: int) -> float:
         """Return the service that the job is expected to attain."""

@@ -38,6 +38,9 @@ class Metrics:
             "Times another provider went on with an answer that broke.",
             registry=registry,
         )
+        self._hedged = Counter(
+            "bonded_gateway_hedges", "Second providers asked because the first was slow.", registry=registry
+        )
         self._left = Counter("bonded_gateway_customers_left", "Customers who left early.", registry=registry)
         self._expired = Counter(
             "bonded_gateway_tickets_expired", "Tickets whose receipt never came.", registry=registry
@@ -109,6 +112,10 @@ class Metrics:
     def continued(self) -> None:
         """Count a leg of an answer that another provider began."""
         self._continued.inc()
+
+    def hedged(self) -> None:
+        """Count a realtime job at which a second provider was asked beside the first."""
+        self._hedged.inc()
 
     def customer_left(self) -> None:
         """Count a customer who left before the end."""

@@ -20,15 +20,21 @@ customer is also in the books.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 from marketplace.accounts import Account
 from marketplace.gateway.continuation import LEGS_MOST, going_on, why_not
 from marketplace.gateway.desk import Desk, Run
 from marketplace.gateway.errors import ApiError, stream_broken, too_busy
 from marketplace.gateway.flow import Place
+from marketplace.gateway.hedge import delay_s, run_hedged
 from marketplace.gateway.lanes import Lane
 from marketplace.gateway.sse import DONE_EVENT
 from marketplace.gateway.tickets import make_ticket, request_digest, sign_ticket, ticket_header
 from marketplace.gateway.trial import Broken, Next, Trial
+from scheduler.flow.bands import REALTIME
+from scheduler.types import Reservation
 
 
 async def serve(desk: Desk, run: Run, account: Account) -> None:
@@ -72,7 +78,7 @@ async def _go_on(desk: Desk, run: Run, account: Account, place: Place, broken: B
     """Find a place for the rest of an answer that broke; None if there is nothing more to be done for it."""
     transcript = run.transcript
     assert transcript is not None
-    run.broken.append(place.serving)
+    run.broken.append(broken.provider)
     reason = why_not(run.asked, transcript)
     left = run.ordered - len(transcript.pieces)
     if transcript.finished and not broken.disowned:
@@ -111,43 +117,55 @@ async def _try_lanes(desk: Desk, run: Run, place: Place, tried: int) -> tuple[in
     inquiry, patience = run.inquiry, desk.patience
     digest = request_digest(run.salt, inquiry.body)
     refusal: ApiError | None = None
-    for lane in place.lanes:
+    lanes = iter(place.lanes)
+    for lane in lanes:
         if run.left or (tried and (tried >= patience.attempts_most or not desk.retries.spend(inquiry.retrying))):
             return tried, refusal or _no_room(), True
-        input_tokens = _payable_input(run, place, lane)
-        if input_tokens < inquiry.input_tokens and run.started:
-            refusal = too_busy("The hold does not cover going on at another provider's prices.", 1000)
-            continue
-        reservation = place.reserve(lane)
+        reservation = None
+        if (input_tokens := _payable_input(run, place, lane)) >= inquiry.input_tokens or not run.started:
+            reservation = place.reserve(lane)
         if reservation is None:
             continue
-        ticket = make_ticket(
-            run.job,
-            run.attempts,
-            lane.terms,
-            input_tokens,
-            place.match.output_tokens,
-            int(desk.clock()) + patience.ticket_s,
-            digest,
-        )
         tried += 1
-        run.attempts += 1
-        trial = Trial(desk, run, lane, ticket, reservation)
+        trial, request = _begin(desk, run, place, lane, reservation, input_tokens, digest)
         try:
-            signature = sign_ticket(ticket, desk.witness.signer, desk.witness.separator)
-            await trial.run_request(
-                lane.request(inquiry.path, inquiry.body, ticket_header(ticket, signature), run.salt)
-            )
+            if inquiry.stream and place.rank == REALTIME.rank and not run.attempts > 1:
+                second = partial(_begin_beside, desk, run, place, lanes, digest)
+                await run_hedged(desk, trial, request, delay_s(reservation), second)
+            else:
+                await trial.run_request(request)
             return tried, None, True
         except Next as following:
             refusal = following.refusal
             if following.final:
                 return tried, refusal, True
         finally:
-            place.serving = lane.provider
             trial.close()
     full = refusal is None or (refusal.status == 429 and refusal.retry_after_ms is not None)
     return tried, refusal or _no_room(), run.left or tried >= patience.attempts_most or not full
+
+
+def _begin(
+    desk: Desk, run: Run, place: Place, lane: Lane, reservation: Reservation, input_tokens: int, digest: bytes
+) -> tuple[Trial, bytes]:
+    """Make the ticket of an attempt; returns the trial and the request that is to be sent."""
+    inquiry, expires_at = run.inquiry, int(desk.clock()) + desk.patience.ticket_s
+    ticket = make_ticket(run.job, run.attempts, lane.terms, input_tokens, place.match.output_tokens, expires_at, digest)
+    run.attempts += 1
+    signature = sign_ticket(ticket, desk.witness.signer, desk.witness.separator)
+    request = lane.request(inquiry.path, inquiry.body, ticket_header(ticket, signature), run.salt)
+    return Trial(desk, run, lane, ticket, reservation), request
+
+
+def _begin_beside(
+    desk: Desk, run: Run, place: Place, lanes: Iterator[Lane], digest: bytes
+) -> tuple[Trial, bytes] | None:
+    """Begin a second attempt at the next lane that has room, None if there is none."""
+    for lane in lanes:
+        reservation = place.reserve(lane)
+        if reservation is not None:
+            return _begin(desk, run, place, lane, reservation, _payable_input(run, place, lane), digest)
+    return None
 
 
 def _payable_input(run: Run, place: Place, lane: Lane) -> int:

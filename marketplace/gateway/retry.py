@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 SHARE = 0.1
+HEDGE_SHARE = 0.03
 _RESERVE = 20.0
+_HEDGE_RESERVE = 3.0
 
 
 class RetryBudget:
@@ -29,3 +31,8 @@ class RetryBudget:
             return False
         self._left -= cost
         return True
+
+
+def hedge_budget() -> RetryBudget:
+    """Return the budget of second attempts beside slow first ones: three for a hundred realtime streams."""
+    return RetryBudget(HEDGE_SHARE, _HEDGE_RESERVE)

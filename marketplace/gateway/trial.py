@@ -45,16 +45,20 @@ class Next(Exception):
 class Broken(Exception):
     """An attempt ended after bytes of its answer, which the customer has.
 
-    `disowned`: the provider itself says, behind the answer's end, that the answer is not whole.
+    `provider` broke it; `disowned`: it says itself, behind the answer's end, that the answer is not whole.
     """
 
-    def __init__(self, reason: str, disowned: bool = False) -> None:
+    def __init__(self, reason: str, provider: str, disowned: bool = False) -> None:
         super().__init__(reason)
+        self.provider = provider
         self.disowned = disowned
 
 
 class Trial:
-    """One attempt, from its ticket to its entry. `run_request` once, then `close` in any case."""
+    """One attempt, from its ticket to its entry. `run_request` once, then `close` in any case.
+
+    One that races another does the same in two steps: `await_first_byte`, then `relay` or `lose`.
+    """
 
     def __init__(self, desk: Desk, run: Run, lane: Lane, ticket: Ticket, reservation: Reservation) -> None:
         self._desk = desk
@@ -67,6 +71,7 @@ class Trial:
         self._status: Status | None = None
         self._full = False
         self._heard = False
+        self._ahead = b""
         self._output_tokens = 0
         self._ttft_ms = 0
         self._itl_us: int | None = None
@@ -77,30 +82,55 @@ class Trial:
 
         Raises Next if nothing of the answer came, and Broken if it broke off behind what the customer has.
         """
-        stream = self._run.inquiry.stream
         try:
-            connection = await self._desk.upstream.send(self._lane.endpoint, request, self._limits(), self._attach)
-            if connection.status != 200:
-                await self._refused(connection)
-            elif stream:
+            connection = await self._send(request)
+            if self._run.inquiry.stream:
                 await self._relay_stream(connection)
             else:
                 await self._relay_whole(connection)
         except (UpstreamFailed, StreamBroken) as failure:
-            following = self._failed(failure)
-            if not self._heard or self._run.left:
-                raise following from failure
-            raise Broken(str(following.refusal)) from failure
+            raise self._failed(failure) from failure
+
+    async def await_first_byte(self, request: bytes) -> None:
+        """Send the request and wait until something of a streamed answer is there; raises Next."""
+        try:
+            connection = await self._send(request)
+            self._ahead = await connection.read()
+        except (UpstreamFailed, StreamBroken) as failure:
+            raise self._failed(failure) from failure
+
+    async def relay(self) -> None:
+        """Relay the streamed answer whose first byte is there; raises Next and Broken."""
+        assert self._connection is not None
+        try:
+            await self._relay_stream(self._connection)
+        except (UpstreamFailed, StreamBroken) as failure:
+            raise self._failed(failure) from failure
+
+    def lose(self) -> None:
+        """Give the attempt up because another one was first: nobody's failure, and nothing of it is owed."""
+        if self._status is None:
+            self._record(Status.IDLE)
+            self._note("another provider was first")
+        self._run.broken.append(self._lane.provider)
+        if self._connection is not None:
+            self._connection.abort()
+
+    async def _send(self, request: bytes) -> Connection:
+        connection = await self._desk.upstream.send(self._lane.endpoint, request, self._limits(), self._attach)
+        if connection.status != 200:
+            await self._refused(connection)
+        return connection
 
     def close(self) -> None:
         """Enter what was not entered, release the reservation, let go of the connection."""
         if self._status is None:  # cancelled from outside
-            if self._was_sent():
-                self._hand_over()
-            self._status = Status.CUSTOMER_ABORT
+            self._leave()
+        status = self._status
+        assert status is not None
         self._let_go()
-        self._desk.matching.release(self._reservation, self._status, self._full, self._output_tokens, self._itl_us)
-        self._desk.metrics.attempt(self._status)
+        self._desk.matching.release(self._reservation, status, self._full, self._output_tokens, self._itl_us)
+        self._desk.metrics.attempt(status)
 
     def _attach(self, connection: Connection) -> None:
         self._connection = connection
@@ -112,9 +142,6 @@ class Trial:
         if connection is not None:
             self._run.detach(connection)
             connection.finish()
-
-    def _was_sent(self) -> bool:
-        return self._connection is not None and self._connection.sent
 
     def _limits(self) -> Limits:
         patience = self._desk.patience
@@ -178,11 +205,13 @@ class Trial:
 
         def pass_on(data: bytes) -> bool:
             out = take(data)
-            return not events.done and (not out or put(out))
+            reads_on = not out or put(out)  # also what comes in one piece with the end
+            return reads_on and not events.done
 
         try:
             while not events.done:
-                data = await connection.read()
+                data = self._ahead or await connection.read()
+                self._ahead = b""
                 if not data:
                     raise UpstreamFailed(Fault.CLOSED, "the stream ended without [DONE]")
                 out = take(data)
@@ -209,7 +238,7 @@ class Trial:
         self._let_go()
         delivered = Delivered(events.response_digest(), events.text_bound(), usage_of_event(events.last))
         if not self._settle(events.receipt, read_receipt_json, delivered):
-            raise Broken("the provider says that it could not complete it", disowned=True)
+            raise Broken("the provider says that it could not complete it", self._lane.provider, disowned=True)
         await run.sink.end(DONE_EVENT)
 
     # books
@@ -258,23 +287,27 @@ class Trial:
         desk.open_tickets.remember(self._ticket, attempt.countersignature.receipt)
         desk.accounts.record(attempt)
 
-    def _failed(self, failure: UpstreamFailed | StreamBroken) -> Next:
-        """Enter an attempt that broke and say what the customer is told."""
+    def _failed(self, failure: UpstreamFailed | StreamBroken) -> Next | Broken:
+        """Enter an attempt that broke and say what comes of it."""
         if self._connection is not None:
             self._connection.abort()
+        if self._status is not None:
+            return Next(no_provider("Another provider was first."))
         if self._run.left:
-            self._status = Status.CUSTOMER_ABORT
-            if self._was_sent():
-                self._hand_over()
+            self._leave()
             return Next(no_provider("The customer left."), final=True)
         late = isinstance(failure, UpstreamFailed) and failure.fault.late
         self._record(Status.TIMEOUT if late else Status.PROVIDER_ERROR)
         self._note(str(failure))
-        return Next(no_provider(f"The provider {'was too slow' if late else 'failed'} ({failure.fault.value})."))
+        what = f"The provider {'was too slow' if late else 'failed'} ({failure.fault.value})."
+        return Broken(what, self._lane.provider) if self._heard else Next(no_provider(what))
 
-    def _hand_over(self) -> None:
-        """Let the hold wait for the receipt of what was delivered before the customer left."""
+    def _leave(self) -> None:
+        """End with the customer: let the hold wait for the receipt of what was delivered before it left."""
         desk, run = self._desk, self._run
+        self._status = Status.CUSTOMER_ABORT
+        if self._connection is None or not self._connection.sent or run.settled:
+            return
         run.settled = True
         desk.open_tickets.add(
             OpenTicket(

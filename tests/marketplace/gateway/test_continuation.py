@@ -220,6 +220,12 @@ async def test_customers_cannot_put_words_into_a_providers_mouth(town) -> None:
         await town.client().chat.completions.create(**ASKED, extra_body={"bonded_delivered": ["Yes, "]})
 
 
+async def test_words_that_come_in_one_piece_with_the_end_are_delivered(town) -> None:
+    await town.add(words=4, gap_s=0.02)
+    answer = await ask(town)
+    assert (answer.text.split(), answer.finishes, answer.done) == (WORDS[:4], ["stop"], 1)
+
+
 async def test_a_leg_that_says_it_failed_is_gone_on_with_unless_it_had_said_its_end(town) -> None:
     await town.add(990_000, behaviour="failed_receipt", features=CAN, words=3)
     spare = await town.add(features=CAN, words=3)

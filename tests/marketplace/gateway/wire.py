@@ -37,9 +37,10 @@ async def read_stream(
         f"content-length: {len(body)}\r\n\r\n".encode()
         + body
     )
-    raw = await asyncio.wait_for(reader.read(), 30)
-    writer.close()
-    return take_apart(raw)
+    try:
+        return take_apart(await asyncio.wait_for(reader.read(), 30))
+    finally:
+        writer.close()
 
 
 def take_apart(raw: bytes) -> Stream:
@@ -68,6 +69,9 @@ def take_apart(raw: bytes) -> Stream:
 def _take(answer: Stream, event: dict[str, Any]) -> None:
     if "error" in event:
         answer.error = event["error"]["code"]
+        return
+    if event["object"] == "chat.completion":
+        answer.text = event["choices"][0]["message"]["content"]
         return
     answer.ids.add(event["id"])
     answer.usage = event.get("usage") or answer.usage
