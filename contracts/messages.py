@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from operator import attrgetter
 from typing import Any, ClassVar, Self
 
@@ -27,6 +28,14 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
+@cache
+def _parsed(type_string: str) -> tuple[bytes, tuple[tuple[str, str, str], ...]]:
+    """Return the type hash, and per field its kind, its name and the name of the attribute."""
+    inner = type_string[type_string.index("(") + 1 : -1]
+    fields = (part.split(" ") for part in inner.split(","))
+    return keccak(type_string.encode()), tuple((kind, name, _snake(name)) for kind, name in fields)
+
+
 class Status(IntEnum):
     """How an attempt ended, as both signers state it. Idle is neither success nor failure."""
 
@@ -35,6 +44,15 @@ class Status(IntEnum):
     CUSTOMER_ABORT = 2
     PROVIDER_ERROR = 3
     TIMEOUT = 4
+
+
+class ServiceClass(IntEnum):
+    """Which service level a job was sold with; what each promises stands in docs/protocol.md, section 5.2."""
+
+    STANDARD = 0
+    ECONOMY = 1
+    PREMIUM = 2
+    CRITICAL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +109,7 @@ class Message:
         super().__init_subclass__(**kwargs)
         if "TYPE" not in cls.__dict__:
             return
-        cls._type_hash = keccak(cls.TYPE.encode())
-        inner = cls.TYPE[cls.TYPE.index("(") + 1 : -1]
-        cls._layout = tuple((kind, name, _snake(name)) for kind, name in (part.split(" ") for part in inner.split(",")))
+        cls._type_hash, cls._layout = _parsed(cls.TYPE)
         cls._values = attrgetter(*(attribute for _, _, attribute in cls._layout))
         cls._encoders = tuple(_ENCODERS.get(kind, _of_integer) for kind, _, _ in cls._layout)
 
@@ -169,12 +185,17 @@ class Ticket(Message):
 
 @dataclass(frozen=True, slots=True)
 class Receipt(Message):
-    """What a provider says it did for one attempt, signed with its hot key."""
+    """What a provider says it did for one attempt, signed with its hot key.
+
+    `taken` names an earlier job of this provider whose receipt it knows to have been handed over, each once; zero when
+    none waits to be named. `attestation_type` and `attestation` are reserved for an enclave's quote: its kind and
+    digest, both zero where there is none.
+    """
 
     TYPE: ClassVar[str] = (
         "Receipt(bytes32 job,uint32 attempt,address provider,bytes32 model,uint64 slot,uint32 inputTokens,"
         "uint32 cachedTokens,uint32 outputTokens,uint32 ttftMs,uint32 itlUs,uint128 chargeAtto,bytes32 requestDigest,"
-        "bytes32 responseDigest,uint8 status)"
+        "bytes32 responseDigest,uint8 status,bytes32 taken,uint8 attestationType,bytes32 attestation)"
     )
     job: bytes
     attempt: int
@@ -190,21 +211,27 @@ class Receipt(Message):
     request_digest: bytes
     response_digest: bytes
     status: int
+    taken: bytes = ZERO32
+    attestation_type: int = 0
+    attestation: bytes = ZERO32
 
 
 @dataclass(frozen=True, slots=True)
 class Countersignature(Message):
     """A gateway's acceptance of a receipt (or record of a failure).
 
-    Who pays, in which slot, and what it observed itself.
+    Who pays, in which slot, what it observed itself, and which service class was sold.
     """
 
-    TYPE: ClassVar[str] = "Countersignature(bytes32 receipt,address customer,uint64 slot,uint32 ttftMs,uint32 itlUs)"
+    TYPE: ClassVar[str] = (
+        "Countersignature(bytes32 receipt,address customer,uint64 slot,uint32 ttftMs,uint32 itlUs,uint8 serviceClass)"
+    )
     receipt: bytes
     customer: str
     slot: int
     ttft_ms: int
     itl_us: int
+    service_class: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +329,13 @@ class ReportDigest(Message):
     measurements: bytes
     movements: bytes
     harms: bytes
+
+
+def struct_hash_as(type_string: str, message: Message) -> bytes:
+    """Hash a message as one of an earlier type that had fewer fields; those that it lacks are not looked at."""
+    type_hash, layout = _parsed(type_string)
+    words = [_ENCODERS.get(kind, _of_integer)(getattr(message, attr)) for kind, _, attr in layout]
+    return keccak(type_hash + b"".join(words))
 
 
 def _bits(kind: str) -> int:

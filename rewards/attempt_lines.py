@@ -10,28 +10,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from contracts.messages import Countersignature, Receipt
+from contracts.messages import ZERO32, Countersignature, Receipt
 from rewards.canonical import build, read_json
 from rewards.types import Attempt
 
 _TEMPLATE = (
-    '{"countersignature":{"customer":"%s","itlUs":%d,"receipt":"0x%s","slot":%d,"ttftMs":%d},'
+    '{"countersignature":{"customer":"%s","itlUs":%d,"receipt":"0x%s","serviceClass":%d,"slot":%d,"ttftMs":%d},'
     '"gateway":"%s","gateway_signature":"0x%s","provider_signature":"0x%s",'
-    '"receipt":{"attempt":%d,"cachedTokens":%d,"chargeAtto":%d,"inputTokens":%d,"itlUs":%d,"job":"0x%s","model":"0x%s",'
+    '"receipt":{"attempt":%d,"attestation":"0x%s","attestationType":%d,"cachedTokens":%d,"chargeAtto":%d,"inputTokens":%d,"itlUs":%d,"job":"0x%s","model":"0x%s",'
     '"outputTokens":%d,"provider":"%s","requestDigest":"0x%s","responseDigest":"0x%s","slot":%d,'
-    '"status":%d,"ttftMs":%d}}\n'
+    '"status":%d,"taken":"0x%s","ttftMs":%d}}\n'
 )
+_NONE = "00" * 32
 _ADDRESS = "(0x[0-9a-f]{40})"
 _DIGEST = "([0-9a-f]{64})"
 _SIGNATURE = "((?:[0-9a-f]{130})?)"  # none, or 65 bytes
 _SMALL = r"(0|[1-9]\d{0,8})"  # fits uint32
 _SLOT = r"(0|[1-9]\d{0,17})"  # fits uint64
 _MONEY = r"(0|[1-9]\d{0,37})"  # fits uint128
-_STATUS = r"(\d{1,2})"
+_TINY = r"(0|[1-9]\d?)"  # fits uint8
 _ORDER = (
-    _ADDRESS, _SMALL, _DIGEST, _SLOT, _SMALL, _ADDRESS, _SIGNATURE, _SIGNATURE,
-    _SMALL, _SMALL, _MONEY, _SMALL, _SMALL, _DIGEST, _DIGEST, _SMALL, _ADDRESS, _DIGEST, _DIGEST,
-    _SLOT, _STATUS, _SMALL,
+    _ADDRESS, _SMALL, _DIGEST, _TINY, _SLOT, _SMALL, _ADDRESS, _SIGNATURE, _SIGNATURE,
+    _SMALL, _DIGEST, _TINY, _SMALL, _MONEY, _SMALL, _SMALL, _DIGEST, _DIGEST, _SMALL, _ADDRESS, _DIGEST, _DIGEST,
+    _SLOT, _TINY, _DIGEST, _SMALL,
 )  # fmt: skip
 
 
@@ -52,12 +53,15 @@ def write_line(one: Attempt) -> str:
         counter.customer,
         counter.itl_us,
         counter.receipt.hex(),
+        counter.service_class,
         counter.slot,
         counter.ttft_ms,
         one.gateway,
         one.gateway_signature.hex(),
         one.provider_signature.hex(),
         receipt.attempt,
+        receipt.attestation.hex(),
+        receipt.attestation_type,
         receipt.cached_tokens,
         receipt.charge_atto,
         receipt.input_tokens,
@@ -70,6 +74,7 @@ def write_line(one: Attempt) -> str:
         receipt.response_digest.hex(),
         receipt.slot,
         receipt.status,
+        receipt.taken.hex(),
         receipt.ttft_ms,
     )
 
@@ -85,8 +90,9 @@ def read_lines(lines: Iterable[str]) -> Iterator[Attempt]:
             yield build(Attempt, read_json(line))
             continue
         (
-            customer, its_itl, hashed, its_slot, its_ttft, gateway, gateway_signature, provider_signature,
-            attempt, cached, charge, tokens, itl, job, model, output, provider, request, response, slot, status, ttft,
+            customer, its_itl, hashed, service_class, its_slot, its_ttft, gateway, gateway_signature,
+            provider_signature, attempt, attestation, attestation_type, cached, charge, tokens, itl, job, model, output,
+            provider, request, response, slot, status, taken, ttft,
         ) = found.groups()  # fmt: skip
         receipt = Receipt(
             unhex(job),
@@ -103,9 +109,17 @@ def read_lines(lines: Iterable[str]) -> Iterator[Attempt]:
             unhex(request),
             unhex(response),
             int(status),
+            ZERO32 if taken == _NONE else unhex(taken),
+            int(attestation_type),
+            ZERO32 if attestation == _NONE else unhex(attestation),
         )
         counter = Countersignature(
-            unhex(hashed), same.setdefault(customer, customer), int(its_slot), int(its_ttft), int(its_itl)
+            unhex(hashed),
+            same.setdefault(customer, customer),
+            int(its_slot),
+            int(its_ttft),
+            int(its_itl),
+            int(service_class),
         )
         yield Attempt(
             receipt, unhex(provider_signature), counter, same.setdefault(gateway, gateway), unhex(gateway_signature)

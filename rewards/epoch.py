@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contracts.messages import CanaryDay, ProbeDay, Status
+from contracts.messages import ZERO32, CanaryDay, ProbeDay, ServiceClass, Status
 from contracts.types import ProviderRecord
 from rewards.errors import (
     BadAttempt,
@@ -41,17 +41,25 @@ _FAILED = frozenset((Status.PROVIDER_ERROR, Status.TIMEOUT))
 _UNSIGNED = _FAILED | {Status.IDLE}
 _STATUSES = frozenset(Status)
 SignedDay = SignedProbeDay | SignedCanaryDay | SignedCheckDay
+_CLASSES = frozenset(ServiceClass)
 
 
 @dataclass(slots=True)
 class Work:
-    """What an epoch's attempts say of one provider: counts, slots in which it served, who owes how many atto."""
+    """What an epoch's attempts say of one provider: counts, slots in which it served, who owes how many atto.
+
+    `paid_as` is `paid_by` with the service class beside the customer. `jobs` gives the slot of every job that has an
+    attempt here, `named` the jobs that its receipts name as handed over.
+    """
 
     served: int = 0
     failed: int = 0
     served_slots: int = 0
     charge_atto: int = 0
     paid_by: dict[str, int] = field(default_factory=dict)
+    paid_as: dict[tuple[str, int], int] = field(default_factory=dict)
+    jobs: dict[bytes, int] = field(default_factory=dict)
+    named: set[bytes] = field(default_factory=set)
 
 
 def canonical(inputs: EpochInputs) -> EpochInputs:
@@ -121,6 +129,8 @@ class Admission:
             return OutsideEpoch(where, counter.slot, self.first, self.first + self.slots - 1)
         if status not in _STATUSES:
             return BadAttempt(*_key(one), f"status {status} has no meaning")
+        if counter.service_class not in _CLASSES:
+            return BadAttempt(*_key(one), f"service class {counter.service_class} has no meaning")
         if receipt.cached_tokens > receipt.input_tokens:
             words = f"{receipt.cached_tokens} cached of {receipt.input_tokens} input tokens"
             return BadAttempt(*_key(one), words)
@@ -161,7 +171,14 @@ def tally(inputs: EpochInputs) -> dict[str, Work]:
             work.failed += 1
         if charge := receipt.charge_atto:
             work.charge_atto += charge
-            work.paid_by[counter.customer] = work.paid_by.get(counter.customer, 0) + charge
+            payer = (counter.customer, counter.service_class)
+            work.paid_as[payer] = work.paid_as.get(payer, 0) + charge
+        work.jobs[receipt.job] = counter.slot
+        if one.provider_signature and receipt.taken != ZERO32:
+            work.named.add(receipt.taken)
+    for work in known.values():
+        for (customer, _), atto in work.paid_as.items():
+            work.paid_by[customer] = work.paid_by.get(customer, 0) + atto
     return known
 
 

@@ -13,13 +13,16 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from contracts.types import Report
+from rewards import former
 from rewards.attempt_lines import read_lines, write_line
 from rewards.blobs import FolderStore, Source, copy_blob
 from rewards.canonical import Unreadable, build, canonical_json, plain, read_json
 from rewards.errors import EvidenceDamaged
 from rewards.gather import chain_part
+from rewards.rules import code_digest
 from rewards.state import read_state, state_bytes
 from rewards.types import (
+    RULES_NUMBER,
     Attempt,
     ChainInputs,
     EpochInputs,
@@ -30,7 +33,6 @@ from rewards.types import (
     SignedRatingDay,
 )
 
-VERSION = 2
 FILES = ("inputs.json", "attempts.jsonl", "attestations.jsonl", "state.json", "report.json")
 _MANIFEST_MOST = 1 << 16
 _FILE_MOST = 1 << 36
@@ -55,11 +57,22 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a manifest says: the epoch, its files, the number of the rules, and the digest of the code that settled."""
+
+    epoch: int
+    files: dict[str, Entry]
+    rules_number: int
+    code: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle as read: digest and files of its manifest, the inputs, and the report with `evidence` filled in."""
+    """A bundle as read: digest, files and code of its manifest, inputs, and the report with `evidence` filled in."""
 
     digest: bytes
     files: dict[str, Entry]
+    code: bytes
     inputs: EpochInputs
     report: Report
 
@@ -70,14 +83,15 @@ def write_bundle(store: FolderStore, inputs: EpochInputs, report: Report) -> Rep
         "inputs.json": iter((canonical_json(plain(chain_part(inputs))),)),
         "attempts.jsonl": (write_line(one).encode() for one in inputs.attempts),
         "attestations.jsonl": _attestation_lines(inputs),
-        "state.json": iter((state_bytes(inputs.opening),)),
+        "state.json": iter((state_bytes(inputs.opening, inputs.rules_number),)),
         "report.json": iter((_report_bytes(report),)),
     }
     files = {}
     for name in FILES:
         digest, size = store.put(content[name])
         files[name] = {"sha256": "0x" + digest.hex(), "size": size}
-    manifest = canonical_json({"epoch": inputs.epoch, "files": files, "version": VERSION})
+    head = {"code": "0x" + code_digest().hex(), "version": RULES_NUMBER}
+    manifest = canonical_json({"epoch": inputs.epoch, "files": files, **head})
     digest, _ = store.put((manifest,))
     return replace(report, evidence=digest)
 
@@ -87,9 +101,10 @@ def read_bundle(source: Source, digest: bytes, progress: Progress | None = None)
 
     `progress(attempts)` is called now and then while attempts are read.
     """
-    files, epoch = read_manifest(source, digest)
+    manifest = read_manifest(source, digest)
+    files, epoch, number = manifest.files, manifest.epoch, manifest.rules_number
     chain = _parsed(source, files, "inputs.json", lambda data: build(ChainInputs, read_json(data)))
-    opening = _parsed(source, files, "state.json", lambda data: read_state(data, chain.previous))
+    opening = _parsed(source, files, "state.json", lambda data: read_state(data, chain.previous, number))
     report = _parsed(source, files, "report.json", lambda data: _read_report(data, digest))
     for name, found in (("inputs.json", chain.epoch), ("report.json", report.epoch)):
         if found != epoch:
@@ -103,15 +118,16 @@ def read_bundle(source: Source, digest: bytes, progress: Progress | None = None)
         canary_days=tuple(signed["canary_day"]),
         check_days=tuple(signed["check_day"]),
         seeds=tuple(signed["seed"]),
-        attempts=_read_attempts(source, files, progress),
+        attempts=_read_attempts(source, files, number, progress),
         opening=opening,
         rating_days=tuple(signed["rating_day"]),
+        rules_number=number,
     )
-    return Bundle(digest, files, inputs, report)
+    return Bundle(digest, files, manifest.code, inputs, report)
 
 
-def read_manifest(source: Source, digest: bytes) -> tuple[dict[str, Entry], int]:
-    """Read a manifest; return its files and its epoch."""
+def read_manifest(source: Source, digest: bytes) -> Manifest:
+    """Read a manifest, of the rules in force or of those before; raises EvidenceMissing or EvidenceDamaged."""
     with source.open("manifest", digest, _MANIFEST_MOST) as opened:
         data = opened.read(_MANIFEST_MOST + 1)
     found = hashlib.sha256(data).digest()
@@ -119,20 +135,22 @@ def read_manifest(source: Source, digest: bytes) -> tuple[dict[str, Entry], int]
         raise EvidenceDamaged("manifest", "its bytes are not those of its digest", expected=digest, found=found)
     try:
         value = read_json(data)
-        if not isinstance(value, dict) or value.get("version") != VERSION:
-            raise Unreadable("version", f"is not {VERSION}: read this bundle with the release that wrote it")
+        number = value.get("version") if isinstance(value, dict) else None
+        if number not in (RULES_NUMBER, former.NUMBER):
+            known = f"{RULES_NUMBER} or {former.NUMBER}"
+            raise Unreadable("version", f"is not {known}: read this bundle with the release that wrote it")
         if set(value["files"]) != set(FILES):
             raise Unreadable("files", f"are {sorted(value['files'])} instead of {sorted(FILES)}")
         files = {name: build(Entry, entry, f"files.{name}") for name, entry in value["files"].items()}
-        return files, build(int, value.get("epoch"), "epoch")
+        code = former.CODE if number == former.NUMBER else build(bytes, value.get("code"), "code")
+        return Manifest(build(int, value.get("epoch"), "epoch"), files, number, code)
     except (Unreadable, KeyError, TypeError) as error:
         raise EvidenceDamaged("manifest", f"it cannot be read: {error}") from error
 
 
 def copy_bundle(source: Source, store: FolderStore, digest: bytes) -> None:
     """Copy a whole bundle into a folder, every digest checked; the manifest comes last, so what it lists is there."""
-    files, _ = read_manifest(source, digest)
-    for name, entry in files.items():
+    for name, entry in read_manifest(source, digest).files.items():
         copy_blob(source, store, name, entry.sha256, entry.size)
     copy_blob(source, store, "manifest", digest, _MANIFEST_MOST)
 
@@ -165,11 +183,14 @@ def _read_attestation(line: str) -> tuple[str, Any]:
     return kind, build(_KINDS[kind], value)
 
 
-def _read_attempts(source: Source, files: dict[str, Entry], progress: Progress | None) -> tuple[Attempt, ...]:
+def _read_attempts(
+    source: Source, files: dict[str, Entry], rules_number: int, progress: Progress | None
+) -> tuple[Attempt, ...]:
     attempts: list[Attempt] = []
+    read = former.read_lines if rules_number == former.NUMBER else read_lines
     with _Hashed(source, files, "attempts.jsonl") as hashed:
         try:
-            for one in read_lines(hashed.lines()):
+            for one in read(hashed.lines()):
                 attempts.append(one)
                 if progress is not None and len(attempts) % 10_000 == 0:
                     progress(len(attempts))

@@ -64,7 +64,7 @@ def examine(bundle: Bundle, view: ChainView, progress: Progress = silent, thread
 
 
 def _compare_opening(bundle: Bundle, view: ChainView) -> Difference | None:
-    found = state_digest(bundle.inputs.opening)
+    found = state_digest(bundle.inputs.opening, bundle.inputs.rules_number)
     if found == view.opening_state:
         return None
     return Difference("state.json (digest of the opening state)", "0x" + view.opening_state.hex(), "0x" + found.hex())

@@ -10,6 +10,7 @@ from rewards.honesty import Checked
 from rewards.measurement import Measured
 from rewards.penalty import Outage, multiplier_ppm
 from rewards.score import COMPONENTS
+from rewards.tenure import tenure_ppm
 from rewards.types import Line
 
 
@@ -26,9 +27,11 @@ class Explained:
     score_ppm: int
     gross: int
     part: int
-    credit_rate_ppm: int
+    credited_all: int
     credited: int
     fees: int
+    scarcity_ppm: int
+    clean_epochs: int
     availability: int
     work_incentive: int
     stake: int
@@ -40,6 +43,8 @@ class Explained:
     level: int
     strikes: int
     standing: int
+    awaited: int
+    missing: int
 
 
 def provider_lines(one: Explained) -> list[Line]:
@@ -79,14 +84,20 @@ def provider_lines(one: Explained) -> list[Line]:
         _line(
             one.provider, "incentive = availability + work - delegators' part",
             multiplier_ppm=multiplier_ppm(measured.uptime_ppm) if measured.measured else 0,
+            scarcity_ppm=one.scarcity_ppm, tenure_ppm=tenure_ppm(one.clean_epochs),
             availability=one.availability, work=one.work_incentive, to_delegators=one.pool,
             incentive=one.availability + one.work_incentive - one.pool,
         ),
     ]  # fmt: skip
-    if one.credit_rate_ppm:
+    if one.credited_all:
         lines.append(
-            _line(one.provider, "credit: below the service level", rate_ppm=one.credit_rate_ppm, from_fees=one.credited)
-        )
+            _line(
+                one.provider, "credit: below the service level",
+                uptime_ppm=measured.uptime_ppm, credits=one.credited_all, from_fees=one.credited,
+            )
+        )  # fmt: skip
+    if one.awaited or one.missing:
+        lines.append(_line(one.provider, "receipts named and not there", awaited=one.awaited, missing=one.missing))
     if one.delegated:
         lines.append(
             _line(

@@ -97,23 +97,19 @@ class Credits:
     total: int
 
 
-def credit(
-    work: Mapping[str, Work], rates_ppm: Mapping[str, int], fees: Mapping[str, int], fund: int, unit_atto: int
-) -> Credits:
-    """Give customers back a share of what they paid each provider that missed its service level.
+def credit(owed: Mapping[str, Mapping[str, int]], fees: Mapping[str, int], fund: int, unit_atto: int) -> Credits:
+    """Give customers back what providers owe them for a service level that was missed.
 
-    `rates_ppm`: per provider (absent or 0: none). A credit is `paid_atto · rate // (10^6 · unit)`. The provider's
-    fees of the epoch bear it as far as they reach, spread over its customers in ascending order by cumulated shares;
-    the fund bears the rest, shrunk pro rata (rounded down) when it is short. Paid 50 and 50 units at 100 % with fees
-    of 94 and a fund of 4: fees bear 47 and 47, the fund owes 3 and 3 but holds 4, so 3·4 // 6 = 2 each: credits of 49
-    and 49.
+    `owed`: per provider and customer, in atto times ppm (`rewards.service.owed_back`); a credit is that over
+    `10^6 · unit`, rounded down. The provider's fees of the epoch bear it as far as they reach, spread over its
+    customers in ascending order by cumulated shares; the fund bears the rest, shrunk pro rata (rounded down) when it is
+    short. Paid 50 and 50 units at 100 % with fees of 94 and a fund of 4: fees bear 47 and 47, the fund owes 3 and 3 but
+    holds 4, so 3·4 // 6 = 2 each: credits of 49 and 49.
     """
     wanted: list[tuple[str, str, int, int]] = []
     from_fees: dict[str, int] = {}
-    for provider in sorted(rates_ppm):
-        rate = rates_ppm[provider]
-        paid = work[provider].paid_by
-        amounts = {one: paid[one] * rate // (PPM * unit_atto) for one in sorted(paid)} if rate else {}
+    for provider in sorted(owed):
+        amounts = {one: owed[provider][one] // (PPM * unit_atto) for one in sorted(owed[provider])}
         due = sum(amounts.values())
         borne = min(due, fees[provider])
         from_fees[provider] = borne

@@ -31,10 +31,21 @@ class Incentives:
         return sum(self.availability.values()) + sum(self.work.values())
 
 
+def weight(capacity: int, quality_ppm: int, scarcity_ppm: int, tenure_ppm: int) -> int:
+    """Return a provider's weight in the split for availability: capacity times three multipliers, rounded down twice.
+
+    An A100 (capacity 6) at 98.75 % uptime, in a class at 1.25, after 45 clean epochs:
+
+    >>> weight(6, 1_050_000, 1_250_000, 1_050_000)
+    8268750
+    """
+    return capacity * quality_ppm * scarcity_ppm // PPM * tenure_ppm // PPM
+
+
 def incentives(
     budget: int, weights: Mapping[str, int], gross: Mapping[str, int], caps: Mapping[str, int], take: int
 ) -> Incentives:
-    """Split the budget; `weights`: capacity weight × multiplier of those that qualify, `caps`: what stake allows each.
+    """Split the budget; `weights`: those of who qualifies (`weight`), `caps`: what stake allows each.
 
     Budget 1,000, weights 2 and 1, gross 900 and 100, caps far above, take 60: availability 400·2 // 3 = 266 and 133,
     the work part is min(600, 80 % of 60) = 48, shared 43 and 4.

@@ -1,4 +1,4 @@
-"""What missing the service level costs: multiplier, SLA credit rate, slash level, outage runs, strikes and standing.
+"""What being down costs a provider: multiplier, slash level, outage runs, strikes and standing.
 
 Every rule is a function of integers; who guards whom (the median, void slots) is written at the function that applies
 it. Shares are in ppm.
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from rewards.measurement import PPM
 
 MULTIPLIER_POINTS = ((300_000, 0), (850_000, 500_000), (950_000, 800_000), (980_000, 1_000_000), (995_000, 1_100_000))
-CREDIT_STEPS = ((900_000, 1_000_000), (950_000, 500_000), (990_000, 250_000), (995_000, 100_000))
 LEVEL_STEPS = ((500_000, 4), (900_000, 3), (950_000, 2), (980_000, 1))
 OUTAGE_STEPS_S = ((120 * 3600, 6), (48 * 3600, 5))
 GUARD_PPM = 30_000
@@ -31,14 +30,6 @@ def multiplier_ppm(uptime_ppm: int) -> int:
             return value + (top - value) * (uptime_ppm - low) // (high - low)
         low, value = high, top
     return value
-
-
-def credit_rate_ppm(uptime_ppm: int) -> int:
-    """Return the share of fees that goes back to the customer (class standard): 994999 → 10 %, 899999 → 100 %."""
-    for below, rate in CREDIT_STEPS:
-        if uptime_ppm < below:
-            return rate
-    return 0
 
 
 def uptime_level(uptime_ppm: int, median_ppm: int) -> int:

@@ -1,4 +1,8 @@
-"""The version of the settlement rules: a digest of the code and of the parameters (docs/protocol.md, section 7)."""
+"""The version of the settlement rules: a digest of the code and of the parameters (docs/protocol.md, section 7).
+
+Rules also have a number, which says how messages, states and evidence look; an epoch of an earlier number replays as
+`rewards.former` knows it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rewards import former
 from rewards.canonical import canonical_json
 from rewards.types import EpochInputs
 
@@ -18,9 +23,13 @@ CODE_FILES = (
     "incentive.py",
     "measured.py",
     "measurement.py",
+    "missing.py",
     "penalty.py",
+    "scarcity.py",
     "score.py",
+    "service.py",
     "settlement.py",
+    "tenure.py",
     "types.py",
 )
 
@@ -50,5 +59,6 @@ def parameters(inputs: EpochInputs) -> dict[str, Any]:
 
 def rules_version(inputs: EpochInputs) -> bytes:
     """Return the digest that a report carries as `rules`."""
-    body = {"code": "0x" + code_digest().hex(), "parameters": parameters(inputs)}
+    code = former.CODE if inputs.rules_number == former.NUMBER else code_digest()
+    body = {"code": "0x" + code.hex(), "parameters": parameters(inputs)}
     return hashlib.sha256(canonical_json(body)).digest()

@@ -8,21 +8,24 @@ Each step is a function of its own module; this one holds their order.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.leaves import harm_root
 from contracts.measured import measured_root
-from contracts.types import Harm, Harmed, Leaf, Pool, Report, Totals
+from contracts.messages import ServiceClass
+from contracts.types import Harm, Harmed, Leaf, Pool, ProviderRecord, Report, Totals
 from rewards.epoch import Work, check_inputs, records, tally, unit_atto
 from rewards.explain import Explained, customer_lines, provider_lines
 from rewards.fees import Credits, Parts, bill, credit, divide
 from rewards.honesty import NOTHING, Checked, check
-from rewards.incentive import Incentives, backing, delegators_part, incentives, stake_cap
+from rewards.incentive import Incentives, backing, delegators_part, incentives, stake_cap, weight
 from rewards.measured import measure
 from rewards.measurement import PPM, Measured, is_active
+from rewards.missing import follow
 from rewards.penalty import (
     Outage,
-    credit_rate_ppm,
     multiplier_ppm,
     outage,
     standing_after,
@@ -30,9 +33,20 @@ from rewards.penalty import (
     uptime_level,
 )
 from rewards.rules import rules_version
+from rewards.scarcity import scarcity_after
 from rewards.score import Memory, Observed, latency_ppm, lower_median, medians, step
+from rewards.service import critical_days, day_of, owed_back, rate_over_window_ppm, remember, remember_critical
 from rewards.state import state_digest
-from rewards.types import EpochInputs, EpochState, ProviderState, Settlement
+from rewards.tenure import clean_after, tenure_ppm
+from rewards.types import (
+    CriticalState,
+    EpochInputs,
+    EpochState,
+    Missing,
+    ProviderState,
+    ServiceDay,
+    Settlement,
+)
 
 HARM_LEVEL = 2
 """Least slash level that takes something from a provider, so that its customers may be compensated."""
@@ -61,14 +75,21 @@ def settle(inputs: EpochInputs) -> Settlement:
     bills = bill(work, inputs.opening.carries, inputs.customers, unit)
     verifiers = tuple(sorted({day.verifier for day in inputs.probe_days}))
     parts = divide(work, bills.total, inputs.rules, verifiers)
-    rates = {name: credit_rate_ppm(one.uptime_ppm) for name, one in measured.items() if one.measured}
+    before = {state.provider: state for state in inputs.opening.providers}
     fund = inputs.opening.sla_fund + parts.sla_fund_in
-    credits = credit(work, rates, parts.provider, fund, unit)
+    critical = critical_days(work, measured)
+    owed = owed_back(work, measured, _days_before(before), _critical_rates(inputs.opening.critical, critical))
+    credits = credit(owed, parts.provider, fund, unit)
+    credited = Counter[str]()
+    for one in credits.credits:
+        credited[one.provider] += one.amount
+    scarcity = scarcity_after(
+        inputs.opening.scarcity, inputs.providers, measured, {name: one.served_slots for name, one in work.items()}
+    )
     shares = _incentives(inputs, measured, canaries, parts, bills.total)
     penalties = _penalties(inputs, measured, checked)
 
-    before = {state.provider: state for state in inputs.opening.providers}
-    leaves, states, harmed, pools, lines = [], [], [], [], []
+    leaves, states, harmed, pools, lines, missing = [], [], [], [], [], []
     for record in inputs.providers:
         name = record.provider
         penalty, (memory, components) = penalties[name], scored[name]
@@ -81,6 +102,8 @@ def settle(inputs: EpochInputs) -> Settlement:
             pools.append(Pool(name, pool))
         if penalty.level >= HARM_LEVEL and work[name].paid_by:
             harmed.append(_harmed(name, work[name], unit))
+        receipts = follow(past.unnamed if past else (), past.awaited if past else (), work[name].jobs, work[name].named)
+        missing += [Missing(name, job) for job in receipts.missing]
         state = ProviderState(
             provider=name,
             cumulative_fees=(past.cumulative_fees if past else 0) + fees,
@@ -93,6 +116,10 @@ def settle(inputs: EpochInputs) -> Settlement:
             down_run_slots=penalty.outage.standing_slots,
             active=is_active(record),
             signer=record.signer,
+            clean_epochs=clean_after(past.clean_epochs if past else 0, penalty.level, measured[name].measured),
+            service_days=remember(past.service_days if past else (), day_of(measured[name])),
+            unnamed=receipts.unnamed,
+            awaited=receipts.awaited,
         )
         states.append(state)
         leaves.append(
@@ -122,9 +149,11 @@ def settle(inputs: EpochInputs) -> Settlement:
                 score_ppm=memory.score_ppm,
                 gross=parts.gross[name],
                 part=parts.provider[name],
-                credit_rate_ppm=rates.get(name, 0),
+                credited_all=credited[name],
                 credited=credits.from_fees.get(name, 0),
                 fees=fees,
+                scarcity_ppm=_scarcity_of(inputs, record),
+                clean_epochs=past.clean_epochs if past else 0,
                 availability=shares.availability.get(name, 0),
                 work_incentive=shares.work.get(name, 0),
                 stake=record.stake,
@@ -136,16 +165,26 @@ def settle(inputs: EpochInputs) -> Settlement:
                 level=penalty.level,
                 strikes=len(penalty.strike_epochs),
                 standing=penalty.standing,
+                awaited=len(receipts.awaited),
+                missing=len(receipts.missing),
             )
         )
     lines += customer_lines(bills, credits)
     totals = _totals(bills.total, parts, credits, shares, sum(pool.amount for pool in pools))
-    closing = EpochState(inputs.epoch, tuple(states), bills.carries, fund - credits.from_fund, bytes(32))
+    closing = EpochState(
+        epoch=inputs.epoch,
+        providers=tuple(states),
+        carries=bills.carries,
+        sla_fund=fund - credits.from_fund,
+        report=bytes(32),
+        scarcity=scarcity,
+        critical=remember_critical(inputs.opening.critical, critical),
+    )
     report = Report(
         epoch=inputs.epoch,
         previous=inputs.opening.report,
         evidence=bytes(32),
-        state=state_digest(closing),
+        state=state_digest(closing, inputs.rules_number),
         rules=rules_version(inputs),
         checkpoint_block=inputs.checkpoint.number,
         checkpoint_hash=inputs.checkpoint.hash,
@@ -158,7 +197,7 @@ def settle(inputs: EpochInputs) -> Settlement:
         payees=parts.payees,
         harms=tuple(Harm(one.provider, harm_root(one)) for one in harmed),
     )
-    return Settlement(report, closing, tuple(harmed), market.leaves, tuple(lines))
+    return Settlement(report, closing, tuple(harmed), market.leaves, tuple(lines), tuple(missing))
 
 
 def observe(
@@ -209,14 +248,32 @@ def _incentives(
     total: int,
 ) -> Incentives:
     weights, caps = {}, {}
+    clean = {state.provider: state.clean_epochs for state in inputs.opening.providers}
     for name, record in records(inputs).items():
         asked, passed = canaries.get(name, (0, 0))
         if measured[name].measured and passed == asked:
-            weights[name] = record.weight * multiplier_ppm(measured[name].uptime_ppm)
+            quality, tenure = multiplier_ppm(measured[name].uptime_ppm), tenure_ppm(clean.get(name, 0))
+            weights[name] = weight(record.weight, quality, _scarcity_of(inputs, record), tenure)
         stake = record.stake + backing(record.stake, record.delegated)
         caps[name] = stake_cap(stake, inputs.rules.stake_rate, inputs.stake_decimals)
     budget = min(inputs.rules.incentive_per_epoch, inputs.incentive_fund)
     return incentives(budget, weights, parts.gross, caps, total - sum(parts.provider.values()))
+
+
+def _scarcity_of(inputs: EpochInputs, record: ProviderRecord) -> int:
+    """Return the multiplier of a provider's class as the epoch before left it, so that it is known beforehand."""
+    kinds = (one.ppm for one in inputs.opening.scarcity if one.hardware_class == record.hardware_class)
+    return next(kinds, PPM)
+
+
+def _days_before(before: Mapping[str, ProviderState]) -> dict[str, tuple[ServiceDay, ...]]:
+    return {name: state.service_days for name, state in before.items()}
+
+
+def _critical_rates(before: Sequence[CriticalState], today: Mapping[str, ServiceDay]) -> dict[str, int]:
+    past = {one.customer: one.service_days for one in before}
+    critical = ServiceClass.CRITICAL
+    return {name: rate_over_window_ppm(past.get(name, ()), day, critical) for name, day in today.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ from contracts.errors import BadSignature
 from contracts.messages import CanaryDay, CheckDay, Domain, ProbeDay
 from contracts.signing import keccak, recover
 from contracts.types import ProviderRecord
+from rewards import former
 from rewards.epoch import SignedDay
 from rewards.gather import keeps_commitment
 from rewards.types import (
+    RULES_NUMBER,
     Attempt,
     ChainInputs,
     Difference,
@@ -36,6 +38,7 @@ class Register:
     """Who may sign what at the checkpoint: hot signers of providers, active gateways and verifiers, in one domain."""
 
     separator: bytes
+    rules_number: int
     signers: dict[str, tuple[str, ...]]
     gateways: frozenset[str]
     verifiers: frozenset[str]
@@ -50,6 +53,7 @@ def register(inputs: EpochInputs | ChainInputs, opening: EpochState) -> Register
     before = {state.provider: state.signer for state in opening.providers}
     return Register(
         separator=Domain(inputs.chain_id, inputs.epoch_ledger).separator(),
+        rules_number=inputs.rules_number if isinstance(inputs, EpochInputs) else RULES_NUMBER,
         signers={record.provider: _signers(record, before.get(record.provider)) for record in inputs.providers},
         gateways=frozenset(record.operator for record in inputs.gateways if record.active),
         verifiers=frozenset(record.operator for record in inputs.verifiers if record.active),
@@ -97,11 +101,13 @@ def check_signatures(inputs: EpochInputs, threads: int = 1, progress: Progress |
 def check_attempt(one: Attempt, who: Register, index: int) -> Difference | None:
     """Check one attempt: countersigned over this receipt by an active gateway, signed by the provider's signer."""
     receipt, counter = one.receipt, one.countersignature
-    hashed = receipt.struct_hash()
+    old = who.rules_number == former.NUMBER
+    hashed = former.receipt_hash(receipt) if old else receipt.struct_hash()
     where = f"attempts.jsonl, line {index + 1}"
     if counter.receipt != hashed:
         return Difference(f"{where}, countersignature.receipt", _hex(hashed), _hex(counter.receipt))
-    signer = _signer(counter.digest(who.separator), one.gateway_signature)
+    accepted = former.counter_digest(counter, who.separator) if old else counter.digest(who.separator)
+    signer = _signer(accepted, one.gateway_signature)
     if signer != one.gateway:
         return Difference(f"{where}, gateway_signature", one.gateway, signer)
     if signer not in who.gateways:

@@ -11,7 +11,17 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from contracts.messages import CanaryDay, Countersignature, Domain, ProbeDay, RatingDay, Receipt, Status
+from contracts.messages import (
+    ZERO32,
+    CanaryDay,
+    Countersignature,
+    Domain,
+    ProbeDay,
+    RatingDay,
+    Receipt,
+    ServiceClass,
+    Status,
+)
 from contracts.signing import Signer, keccak
 from contracts.types import (
     Checkpoint,
@@ -110,8 +120,13 @@ class Network:
         charge_atto: int = 0,
         status: Status = Status.SERVED,
         signed: bool = True,
+        taken: bytes = ZERO32,
+        service_class: ServiceClass = ServiceClass.STANDARD,
     ) -> Attempt:
-        """Sign one attempt; `slot` is absolute. With `signed` False the provider signs nothing (a failure)."""
+        """Sign one attempt; `slot` is absolute. With `signed` False the provider signs nothing (a failure).
+
+        `taken`: the earlier job that the receipt names as handed over.
+        """
         receipt = Receipt(
             job=job,
             attempt=attempt,
@@ -127,8 +142,9 @@ class Network:
             request_digest=keccak(b"request" + job),
             response_digest=keccak(b"response" + job),
             status=status,
+            taken=taken,
         )
-        counter = Countersignature(receipt.struct_hash(), customer, slot, 160, 9_100)
+        counter = Countersignature(receipt.struct_hash(), customer, slot, 160, 9_100, service_class)
         return Attempt(
             receipt=receipt,
             provider_signature=self.hot_keys[provider].sign(receipt.digest(self.separator)) if signed else b"",
@@ -140,24 +156,31 @@ class Network:
     def attempts(
         self, epoch: int, count: int, seed: int = 0, failing: Iterable[str] = (), most_atto: int = 10**13
     ) -> tuple[Attempt, ...]:
-        """Sign `count` random attempts over the epoch; those at a provider in `failing` end as errors nobody signed."""
+        """Sign `count` random attempts over the epoch; those at a provider in `failing` end as errors nobody signed.
+
+        Each receipt names the job before it at its provider, the first of them none.
+        """
         rng = random.Random(seed)
+        before: dict[str, bytes] = {}
         first, broken = epoch * self.slots, set(failing)
         made = []
         for _ in range(count):
             provider = rng.choice(self.provider_names)
             failed = provider in broken
+            customer, slot, job = rng.choice(self.customer_names), first + rng.randrange(self.slots), rng.randbytes(32)
             made.append(
                 self.attempt(
                     provider,
-                    rng.choice(self.customer_names),
-                    first + rng.randrange(self.slots),
-                    job=rng.randbytes(32),
+                    customer,
+                    slot,
+                    job=job,
                     charge_atto=0 if failed else rng.randrange(10**9, most_atto),
                     status=Status.PROVIDER_ERROR if failed else Status.SERVED,
                     signed=not failed,
+                    taken=ZERO32 if failed else before.get(provider, ZERO32),
                 )
             )
+            before[provider] = job
         return tuple(made)
 
     def probe_day(

@@ -21,6 +21,9 @@ from contracts.types import (
     Window,
 )
 
+RULES_NUMBER = 3
+"""The number of the rules in force; it is the version of an evidence bundle's manifest too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -86,6 +89,30 @@ class SeedReveal:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceDay:
+    """How many slots of an epoch counted and how many of these were down: one line of a service level's memory."""
+
+    counted: int
+    down: int
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalState:
+    """What a customer of class critical met: per epoch the slots in which all of its providers were down."""
+
+    customer: str
+    service_days: tuple[ServiceDay, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scarcity:
+    """The scarcity multiplier of a hardware class at the end of an epoch."""
+
+    hardware_class: int
+    ppm: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderState:
     """What one provider carries from epoch to epoch.
 
@@ -93,6 +120,9 @@ class ProviderState:
     `rewards.score`, components in the order uptime, success, latency, verification, rating. `strike_epochs` lists the
     epochs of the strikes still counted, `standing` is what `rewards.penalty.standing_after` makes of them;
     `down_run_slots` is the length of the outage in progress at the epoch's end.
+    `clean_epochs` counts measured epochs without a strike (`rewards.tenure`), `service_days` holds the counted and the
+    down slots of the epochs before that still matter to service levels (`rewards.service`), oldest first. `unnamed` and
+    `awaited` are jobs whose receipts the next ones may name and must show (`rewards.missing`).
     `active`: it could be matched at the epoch's checkpoint (`rewards.measurement.on_duty`). `signer`: its hot key then,
     which may have signed receipts of the next epoch before it was replaced.
     """
@@ -108,6 +138,10 @@ class ProviderState:
     down_run_slots: int
     active: bool
     signer: str
+    clean_epochs: int = 0
+    service_days: tuple[ServiceDay, ...] = ()
+    unnamed: tuple[bytes, ...] = ()
+    awaited: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +158,7 @@ class EpochState:
 
     Epoch -1 is the genesis state: nothing at all. `report` is the struct hash of the report that closed the epoch; it
     contains `state`, so it is no part of the digest: zero until that report is complete, then taken from the chain.
+    `scarcity` ascends by hardware class, `critical` by customer.
     """
 
     epoch: int
@@ -131,6 +166,8 @@ class EpochState:
     carries: tuple[Carry, ...]
     sla_fund: int
     report: bytes
+    scarcity: tuple[Scarcity, ...] = ()
+    critical: tuple[CriticalState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +179,8 @@ class EpochInputs:
 
     `chain_id`, `epoch_ledger`: the signing domain. `decimals`, `stake_decimals`: of the payment and the stake token.
     `incentive_fund`: payment units available for incentives. `sla_fund` in `opening` is the fund after the previous
-    report. `maintenance`: what each provider declared that touches the epoch.
+    report. `maintenance`: what each provider declared that touches the epoch. `rules_number`: which of the rules that
+    were ever in force apply (`rewards.rules`).
     """
 
     epoch: int
@@ -167,6 +205,15 @@ class EpochInputs:
     opening: EpochState
     check_days: tuple[SignedCheckDay, ...] = ()
     rating_days: tuple[SignedRatingDay, ...] = ()
+    rules_number: int = RULES_NUMBER
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A job whose receipt a provider says was handed over, and that is in no evidence (`rewards.missing`)."""
+
+    provider: str
+    job: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +230,7 @@ class Settlement:
     """What an epoch comes to.
 
     `report.evidence` is zero until the bundle is written. `harmed` opens `report.harms`, `measured` opens
-    `report.measurements`: one for each harm or leaf, in the same order.
+    `report.measurements`: one for each harm or leaf, in the same order. `missing`: receipts that should have come.
     """
 
     report: Report
@@ -191,6 +238,7 @@ class Settlement:
     harmed: tuple[Harmed, ...]
     measured: tuple[MeasuredLeaf, ...]
     lines: tuple[Line, ...]
+    missing: tuple[Missing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

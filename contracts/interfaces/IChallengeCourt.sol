@@ -59,6 +59,7 @@ interface IChallengeCourt {
         uint64 slot;
         uint32 ttftMs;
         uint32 itlUs;
+        uint8 serviceClass;
     }
 
     /// @notice A customer who was served: the provider's receipt, and the acceptance that says in which slot; each with its signature.

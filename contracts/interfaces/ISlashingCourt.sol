@@ -113,6 +113,9 @@ interface ISlashingCourt {
         bytes32 requestDigest;
         bytes32 responseDigest;
         uint8 status;
+        bytes32 taken;
+        uint8 attestationType;
+        bytes32 attestation;
     }
 
     /// @notice A verifier's view of a provider over an epoch; docs/protocol.md, section 2.

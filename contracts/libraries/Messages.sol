@@ -14,10 +14,10 @@ library Messages {
     bytes32 internal constant PROBE_DAY_TYPE =
         keccak256("ProbeDay(address provider,uint64 epoch,uint256[6] up,uint256 histogram)");
     bytes32 internal constant RECEIPT_TYPE = keccak256(
-        "Receipt(bytes32 job,uint32 attempt,address provider,bytes32 model,uint64 slot,uint32 inputTokens,uint32 cachedTokens,uint32 outputTokens,uint32 ttftMs,uint32 itlUs,uint128 chargeAtto,bytes32 requestDigest,bytes32 responseDigest,uint8 status)"
+        "Receipt(bytes32 job,uint32 attempt,address provider,bytes32 model,uint64 slot,uint32 inputTokens,uint32 cachedTokens,uint32 outputTokens,uint32 ttftMs,uint32 itlUs,uint128 chargeAtto,bytes32 requestDigest,bytes32 responseDigest,uint8 status,bytes32 taken,uint8 attestationType,bytes32 attestation)"
     );
     bytes32 internal constant COUNTERSIGNATURE_TYPE =
-        keccak256("Countersignature(bytes32 receipt,address customer,uint64 slot,uint32 ttftMs,uint32 itlUs)");
+        keccak256("Countersignature(bytes32 receipt,address customer,uint64 slot,uint32 ttftMs,uint32 itlUs,uint8 serviceClass)");
 
     /// @notice The struct hash of a verifier's day.
     function probeDay(address provider, uint64 epoch, uint256[6] calldata up, uint256 histogram)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.messages import Receipt, Status
+from contracts.messages import ZERO32, Receipt, Status
 from contracts.signing import Signer
 from contracts.types import Timing
 from marketplace.agent.tickets import AcceptedTicket
@@ -72,20 +72,26 @@ class Meter:
         return self._first - self._started if self._first else 0.0
 
     def sign(
-        self, status: Status, signer: Signer, separator: bytes, timing: Timing, input_tokens: int = 0
+        self,
+        status: Status,
+        signer: Signer,
+        separator: bytes,
+        timing: Timing,
+        input_tokens: int = 0,
+        taken: Callable[[], bytes] = lambda: ZERO32,
     ) -> SignedReceipt:
         """Sign the receipt of this attempt; a second call returns the first one's, whatever its arguments.
 
         Two different receipts for one job and attempt are slashable, so there is one place that signs and it signs
-        once. `input_tokens` is used when the engine gave no usage (the caller left). Counts are cut to what the ticket
-        allows: it holds no money for more.
+        once. `taken` gives the earlier job that this receipt names as handed over. `input_tokens` is used when the
+        engine gave no usage (the caller left). Counts are cut to what the ticket allows: it holds no money for more.
         """
         if self.signed is None:
-            receipt = self._receipt(status, timing, input_tokens)
+            receipt = self._receipt(status, timing, input_tokens, taken())
             self.signed = SignedReceipt(receipt, signer.sign(receipt.digest(separator)), self.accepted.gateway)
         return self.signed
 
-    def _receipt(self, status: Status, timing: Timing, input_tokens: int) -> Receipt:
+    def _receipt(self, status: Status, timing: Timing, input_tokens: int, taken: bytes) -> Receipt:
         ticket = self.accepted.ticket
         tokens_in, cached, tokens_out = self._counts(input_tokens)
         if status is Status.SERVED and (tokens_out if self.generates else tokens_in) == 0:
@@ -111,6 +117,7 @@ class Meter:
             request_digest=ticket.request_digest,
             response_digest=self._digest.digest(),
             status=int(status),
+            taken=taken,
         )
 
     def _counts(self, input_tokens: int) -> tuple[int, int, int]:

@@ -4,6 +4,9 @@ One JSON object a line. When signed: `{"n", "gateway", "receipt", "signature", "
 `{"ack": n, "how"}`, where `stream` means that it took the answer to its end, `post` that it acknowledged it, and
 `expired` that it never did within the statute. Files are never rewritten: a full one is closed and kept as proof,
 and what is still open is carried into the next.
+
+Every receipt names an earlier job whose receipt was handed over (`Receipt.taken`), each once and in the order in which
+they were. So whoever reads the evidence of an epoch sees when a receipt is missing from it.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import errno
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +25,15 @@ from typing import Any
 import structlog
 
 from contracts.errors import ContractsError
-from contracts.messages import Receipt
+from contracts.messages import ZERO32, Receipt
 from marketplace.agent.meter import SignedReceipt
 
 log = structlog.get_logger(__name__)
 
 _FULL_BYTES = 64 << 20
+_NAMED_MOST = 32
+"""How many jobs wait at most to be named: settlement forgets those that nobody names after four times as many."""
+_TAKEN = ("stream", "post")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class ReceiptJournal:
         self._also_sync = also_sync
         self.open: dict[int, OpenReceipt] = {}
         self._next = 1
+        self._taken: deque[bytes] = deque(maxlen=_NAMED_MOST)
         self._syncing = asyncio.Lock()
         self._unsynced = False
         # whether the last write may have left a part of a line
@@ -75,7 +83,16 @@ class ReceiptJournal:
         """Note that the gateway has a receipt; a number that is not open is ignored."""
         if number in self.open:
             self._write({"ack": number, "how": how})
-            del self.open[number]
+            self._close(number, how)
+
+    def name_taken(self) -> bytes:
+        """Return the job that the next receipt names as handed over, zero when none waits; each is returned once."""
+        return self._taken.popleft() if self._taken else ZERO32
+
+    def _close(self, number: int, how: str) -> None:
+        entry = self.open.pop(number, None)
+        if entry is not None and how in _TAKEN:
+            self._taken.append(entry.signed.receipt.job)
 
     async def sync(self) -> None:
         """Return when everything written so far is on the disk; callers at the same time share one fsync."""
@@ -107,7 +124,8 @@ class ReceiptJournal:
         os.close(self._file)
         following = self._named(int(self._path.stem.removeprefix("receipts-")) + 1)
         # complete under another name first: only the newest file is read at start, so it must hold all that is open
-        carried = [{"next": self._next}, *(_entry(entry) for entry in self.open.values())]
+        head = {"next": self._next, "taken": [job.hex() for job in self._taken]}
+        carried = [head, *(_entry(entry) for entry in self.open.values())]
         partial = following.with_suffix(".partial")
         with partial.open("wb") as file:
             file.writelines(_line(value) for value in carried)
@@ -135,14 +153,17 @@ class ReceiptJournal:
 
     def _read(self, value: dict[str, Any]) -> None:
         if "ack" in value:
-            self.open.pop(value["ack"], None)
+            self._close(value["ack"], value["how"])
             return
         if "next" in value:
             self._next = value["next"]
+            self._taken.extend(bytes.fromhex(job) for job in value.get("taken", ()))
             return
         signed = SignedReceipt(
             Receipt.from_json(value["receipt"]), bytes.fromhex(value["signature"][2:]), value["gateway"]
         )
+        if signed.receipt.taken in self._taken:
+            self._taken.remove(signed.receipt.taken)
         self.open[value["n"]] = OpenReceipt(value["n"], signed, value["at"])
         self._next = max(self._next, value["n"] + 1)
 

@@ -199,7 +199,8 @@ class AgentServer:
             nonlocal number
             await asyncio.shield(marked)
             first = meter.signed is None
-            signed = meter.sign(status, parts.signer, separator, parts.facts.current.timing, input_tokens)
+            timing, taken = parts.facts.current.timing, parts.journal.name_taken
+            signed = meter.sign(status, parts.signer, separator, timing, input_tokens, taken)
             if first:
                 parts.metrics.signed(signed)
                 try:

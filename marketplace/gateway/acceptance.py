@@ -27,14 +27,17 @@ ABORT_SLACK_TOKENS = 64
 _STATUSES = frozenset(int(status) for status in Status)
 _FREE = (Status.IDLE, Status.PROVIDER_ERROR, Status.TIMEOUT)
 _SMALL = r"(0|[1-9]\d{0,8})"  # fits uint32
+_TINY = r"(0|[1-9]\d?)"  # fits uint8
 _LARGE = r"(0|[1-9]\d{0,17})"  # fits uint64
 _MONEY = r"(0|[1-9]\d{0,37})"  # fits uint128
 _WORD = '"0x([0-9a-f]{64})"'
 _CANONICAL = re.compile(
     r'\{"object":"bonded\.receipt","receipt":\{'
-    rf'"attempt":{_SMALL},"cachedTokens":{_SMALL},"chargeAtto":{_MONEY},"inputTokens":{_SMALL},"itlUs":{_SMALL},'
+    rf'"attempt":{_SMALL},"attestation":{_WORD},"attestationType":{_TINY},"cachedTokens":{_SMALL},'
+    rf'"chargeAtto":{_MONEY},"inputTokens":{_SMALL},"itlUs":{_SMALL},'
     rf'"job":{_WORD},"model":{_WORD},"outputTokens":{_SMALL},"provider":"(0x[0-9a-f]{{40}})",'
-    rf'"requestDigest":{_WORD},"responseDigest":{_WORD},"slot":{_LARGE},"status":(\d{{1,2}}),"ttftMs":{_SMALL}\}},'
+    rf'"requestDigest":{_WORD},"responseDigest":{_WORD},"slot":{_LARGE},"status":{_TINY},"taken":{_WORD},'
+    rf'"ttftMs":{_SMALL}\}},'
     r'"signature":"0x([0-9a-f]{130})"\}',
     re.ASCII,
 )
@@ -79,13 +82,14 @@ def read_receipt_json(raw: bytes) -> tuple[Receipt, bytes]:
     found = _CANONICAL.fullmatch(raw.decode("latin-1"))
     if found is not None:
         (
-            attempt, cached, charge, tokens, itl, job, model, output, provider, request, response, slot, status, ttft,
-            signature,
+            attempt, attestation, attestation_type, cached, charge, tokens, itl, job, model, output, provider, request,
+            response, slot, status, taken, ttft, signature,
         ) = found.groups()  # fmt: skip
         unhex = bytes.fromhex
         return Receipt(
             unhex(job), int(attempt), provider, unhex(model), int(slot), int(tokens), int(cached), int(output),
-            int(ttft), int(itl), int(charge), unhex(request), unhex(response), int(status),
+            int(ttft), int(itl), int(charge), unhex(request), unhex(response), int(status), unhex(taken),
+            int(attestation_type), unhex(attestation),
         ), unhex(signature)  # fmt: skip
     try:
         value = json.loads(raw)

@@ -267,7 +267,7 @@ abstract contract Courts is Settling {
 
     function _receiptHash(ISlashingCourt.Receipt memory receipt) private pure returns (bytes32) {
         bytes32 kind = keccak256(
-            "Receipt(bytes32 job,uint32 attempt,address provider,bytes32 model,uint64 slot,uint32 inputTokens,uint32 cachedTokens,uint32 outputTokens,uint32 ttftMs,uint32 itlUs,uint128 chargeAtto,bytes32 requestDigest,bytes32 responseDigest,uint8 status)"
+            "Receipt(bytes32 job,uint32 attempt,address provider,bytes32 model,uint64 slot,uint32 inputTokens,uint32 cachedTokens,uint32 outputTokens,uint32 ttftMs,uint32 itlUs,uint128 chargeAtto,bytes32 requestDigest,bytes32 responseDigest,uint8 status,bytes32 taken,uint8 attestationType,bytes32 attestation)"
         );
         return keccak256(bytes.concat(kind, abi.encode(receipt)));
     }

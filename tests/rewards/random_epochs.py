@@ -18,7 +18,18 @@ from contracts.types import (
 )
 from rewards.epoch import canonical, unit_atto
 from rewards.measurement import split_words
-from rewards.types import Attempt, Carry, EpochInputs, EpochState, ProviderState, SignedCanaryDay, SignedProbeDay
+from rewards.types import (
+    Attempt,
+    Carry,
+    CriticalState,
+    EpochInputs,
+    EpochState,
+    ProviderState,
+    Scarcity,
+    ServiceDay,
+    SignedCanaryDay,
+    SignedProbeDay,
+)
 
 EPOCH = 7
 LEDGER = "0x" + "1e" * 20
@@ -94,7 +105,7 @@ def _provider(rng: random.Random, name: str, timing: Timing) -> ProviderRecord:
         provider=name,
         signer=name,
         endpoint="",
-        hardware_class=0,
+        hardware_class=rng.randrange(3),
         units=1,
         weight=rng.choice((1, 1, 11, 10_001)),
         offer_digest=bytes(32),
@@ -153,13 +164,16 @@ def _attempts(rng: random.Random, providers: list[str], customers: list[str], sl
         return []
     most = rng.choice((1, unit, 50 * unit, 50 * unit, 10**6 * unit, 10**6 * unit, (1 << 90) * unit))
     few = rng.choice((providers, providers, providers[:1], providers[:2]))
+    classes = rng.choice(((0,), (0,), (0,), (2,), (3,), (0, 1, 2, 3)))
     return [
-        _attempt(rng, rng.choice(few), rng.choice(customers), EPOCH * slots + rng.randrange(slots), most)
+        _attempt(rng, rng.choice(few), rng.choice(customers), EPOCH * slots + rng.randrange(slots), most, classes)
         for _ in range(rng.choice((0, 1, 10, 25, 25, 25)))
     ]
 
 
-def _attempt(rng: random.Random, provider: str, customer: str, slot: int, most: int) -> Attempt:
+def _attempt(
+    rng: random.Random, provider: str, customer: str, slot: int, most: int, classes: tuple[int, ...]
+) -> Attempt:
     status = rng.choice((Status.SERVED,) * 6 + tuple(Status))
     charge = min(rng.randint(0, most), (1 << 128) - 1) if status in (Status.SERVED, Status.CUSTOMER_ABORT) else 0
     signed = status in (Status.SERVED, Status.CUSTOMER_ABORT) or rng.random() < 0.5
@@ -179,7 +193,7 @@ def _attempt(rng: random.Random, provider: str, customer: str, slot: int, most: 
         response_digest=bytes(32),
         status=status,
     )
-    counter = Countersignature(bytes(32), customer, slot, 1, 1)
+    counter = Countersignature(bytes(32), customer, slot, 1, 1, rng.choice(classes))
     return Attempt(receipt, SIGNATURE if signed else b"", counter, GATEWAY, SIGNATURE)
 
 
@@ -192,6 +206,16 @@ def _opening(rng: random.Random, providers: list[str], customers: list[str], uni
         carries=tuple(Carry(name, rng.choice((1, unit - 1, rng.randrange(1, unit)))) for name in carrying),
         sla_fund=rng.choice((0, 0, 0, 1, _amount(rng))),
         report=b"\x01" * 32,
+        scarcity=tuple(Scarcity(kind, rng.randrange(500_000, 2_000_001)) for kind in range(4) if rng.random() < 0.5),
+        critical=tuple(CriticalState(name, _service_days(rng)) for name in carrying if rng.random() < 0.5),
+    )
+
+
+def _service_days(rng: random.Random) -> tuple[ServiceDay, ...]:
+    """Return some epochs before: perfect ones, or with so many slots down that a month misses one target or another."""
+    worst = rng.choice((0, 0, 1, 20, 200))
+    return tuple(
+        ServiceDay(counted, min(counted, rng.randint(0, worst))) for counted in rng.choices((0, 100, 1440), k=29)
     )
 
 
@@ -208,5 +232,7 @@ def _state(rng: random.Random, name: str) -> ProviderState:
         down_run_slots=0,
         active=rng.random() < 0.7,
         signer=name,
+        clean_epochs=rng.choice((0, 1, 45, 89, 90)),
+        service_days=_service_days(rng) if rng.random() < 0.3 else (),
     )
     return replace(state, strike_epochs=(EPOCH - 1,)) if rng.random() < 0.2 else state

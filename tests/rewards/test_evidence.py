@@ -47,7 +47,7 @@ def bundle(tmp_path: Path, settled: tuple[EpochInputs, Report]) -> tuple[FolderS
 def _blob(store: FolderStore, report: Report, name: str) -> Path:
     if name == "manifest":
         return store.path / report.evidence.hex()
-    return store.path / read_manifest(store, report.evidence)[0][name].sha256.hex()
+    return store.path / read_manifest(store, report.evidence).files[name].sha256.hex()
 
 
 def test_a_bundle_comes_back_exactly(bundle: tuple[FolderStore, Report], settled: tuple[EpochInputs, Report]) -> None:

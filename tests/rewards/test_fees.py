@@ -31,6 +31,10 @@ def _work(raw: dict[str, dict[str, int]]) -> dict[str, Work]:
     return {name: Work(charge_atto=sum(paid.values()), paid_by=dict(paid)) for name, paid in raw.items()}
 
 
+def _owed(work: dict[str, Work], rates: dict[str, int]) -> dict[str, dict[str, int]]:
+    return {name: {one: atto * rates[name] for one, atto in work[name].paid_by.items()} for name in rates}
+
+
 def _escrow(*customers: str, balance: int = 10**30, cap: int = 10**30) -> tuple[CustomerRecord, ...]:
     return tuple(CustomerRecord(one, balance, 0, cap) for one in customers)
 
@@ -106,25 +110,25 @@ def test_the_parts_sum_to_the_whole(raw: dict, total: int, provider_ppm: int, ve
 
 def test_fees_bear_a_credit_before_the_fund_does() -> None:
     work = _work({P: {A: 100 * UNIT}})
-    found = credit(work, {P: 500_000}, {P: 94}, 1_000, UNIT)
+    found = credit(_owed(work, {P: 500_000}), {P: 94}, 1_000, UNIT)
     assert found.credits == (Credit(A, P, 50),) and found.from_fees == {P: 50} and found.from_fund == 0
-    found = credit(work, {P: 1_000_000}, {P: 94}, 1_000, UNIT)
+    found = credit(_owed(work, {P: 1_000_000}), {P: 94}, 1_000, UNIT)
     assert found.credits == (Credit(A, P, 100),) and found.from_fees == {P: 94} and found.from_fund == 6
 
 
 def test_a_short_fund_shrinks_its_parts_pro_rata_rounded_down() -> None:
     work = _work({P: {A: 50 * UNIT, B: 50 * UNIT}})
-    found = credit(work, {P: 1_000_000}, {P: 94}, 4, UNIT)
+    found = credit(_owed(work, {P: 1_000_000}), {P: 94}, 4, UNIT)
     assert [one.amount for one in found.credits] == [49, 49] and found.from_fund == 4
-    found = credit(work, {P: 1_000_000}, {P: 94}, 5, UNIT)
+    found = credit(_owed(work, {P: 1_000_000}), {P: 94}, 5, UNIT)
     assert [one.amount for one in found.credits] == [49, 49] and found.from_fund == 4
-    found = credit(work, {P: 1_000_000}, {P: 94}, 0, UNIT)
+    found = credit(_owed(work, {P: 1_000_000}), {P: 94}, 0, UNIT)
     assert [one.amount for one in found.credits] == [47, 47] and found.from_fund == 0
 
 
 def test_credits_stand_in_ascending_order_and_none_is_empty() -> None:
     work = _work({Q: {A: 10 * UNIT, B: UNIT // 2}, P: {B: 10 * UNIT, A: 10 * UNIT}})
-    found = credit(work, {P: 100_000, Q: 100_000}, {P: 18, Q: 9}, 0, UNIT)
+    found = credit(_owed(work, {P: 100_000, Q: 100_000}), {P: 18, Q: 9}, 0, UNIT)
     assert [(one.customer, one.provider, one.amount) for one in found.credits] == [(A, P, 1), (A, Q, 1), (B, P, 1)]
 
 
@@ -138,7 +142,7 @@ def test_credits_are_borne_in_full_by_fees_and_fund(raw: dict, rates: dict, fund
     work = _work(raw)
     chosen = {name: rates.get(int(name, 16), 0) for name in work}
     fees = {name: one.charge_atto * share // (10**6 * UNIT) for name, one in work.items()}
-    found = credit(work, chosen, fees, fund, UNIT)
+    found = credit(_owed(work, chosen), fees, fund, UNIT)
     assert sum(one.amount for one in found.credits) == sum(found.from_fees.values()) + found.from_fund
     assert found.from_fund <= fund
     assert all(found.from_fees.get(name, 0) <= fees[name] for name in work)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.penalty import credit_rate_ppm, multiplier_ppm, outage, standing_after, strikes_after, uptime_level
+from rewards.penalty import multiplier_ppm, outage, standing_after, strikes_after, uptime_level
 
 HOUR = 3600
 
@@ -25,17 +25,6 @@ def test_the_multiplier_goes_through_the_published_points(uptime: int, multiplie
 @given(st.integers(0, 999_999))
 def test_more_uptime_never_earns_a_smaller_multiplier(uptime: int) -> None:
     assert multiplier_ppm(uptime) <= multiplier_ppm(uptime + 1)
-
-
-@pytest.mark.parametrize(
-    ("uptime", "rate"),
-    [
-        (1_000_000, 0), (995_000, 0), (994_999, 100_000), (990_000, 100_000), (989_999, 250_000), (950_000, 250_000),
-        (949_999, 500_000), (900_000, 500_000), (899_999, 1_000_000), (0, 1_000_000),
-    ],
-)  # fmt: skip
-def test_the_credit_steps_stand_where_the_page_says(uptime: int, rate: int) -> None:
-    assert credit_rate_ppm(uptime) == rate
 
 
 @pytest.mark.parametrize(

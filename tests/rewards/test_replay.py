@@ -140,7 +140,7 @@ async def test_an_epoch_is_settled_anew_only_when_charges_of_its_cancelled_repor
 
 async def test_a_flipped_byte_and_a_lost_blob_are_named(market: Market) -> None:
     settled = await market.run_epoch(0)
-    files, _ = read_manifest(market.store, settled.report.evidence)
+    files = read_manifest(market.store, settled.report.evidence).files
     for name, entry in files.items():
         path = market.store.path / entry.sha256.hex()
         good = path.read_bytes()

@@ -25,9 +25,10 @@ from rewards.epoch import unit_atto
 from rewards.evidence import read_bundle
 from rewards.incentive import stake_cap
 from rewards.measurement import join_words
+from rewards.service import uptime_ppm
 from rewards.settlement import settle
 from rewards.testing import Network
-from rewards.types import EpochInputs, Settlement
+from rewards.types import RULES_NUMBER, EpochInputs, Settlement
 
 from .random_epochs import random_epoch
 
@@ -45,7 +46,10 @@ ANSWERS = {
     "said_payees": "epoch, verifier, amount",
     "said_totals": "epoch, charged, provider_fees, verifier_fees, treasury, sla_fund_in, credits, credits_from_fund, "
     "incentive, pools, sla_fund_after",
+    "said_scarcity": "epoch, hardware_class, ppm",
 }
+TABLES = ("epochs", "providers", "windows", "attempts", "carries", "probe_days", "canary_days")
+BEFORE = ("days_before", "scarcity_before")
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +65,7 @@ def server() -> Iterator[str]:
 
 def _given(epochs: Sequence[EpochInputs]) -> Rows:
     """Return the raw inputs as the rows of `inputs.sql`; an epoch is told by its place."""
-    rows: Rows = {
-        name: [] for name in ("epochs", "providers", "windows", "attempts", "carries", "probe_days", "canary_days")
-    }
+    rows: Rows = {name: [] for name in (*TABLES, *BEFORE)}
     for number, one in enumerate(epochs):
         rules, timing, opening = one.rules, one.timing, one.opening
         rows["epochs"].append(
@@ -81,6 +83,7 @@ def _given(epochs: Sequence[EpochInputs]) -> Rows:
                 (
                     number, record.provider, int(record.status), bool(past and past.active), record.registered_at,
                     record.stake, record.required_stake, record.delegated, record.commission_ppm, record.weight,
+                    int(record.hardware_class), past.clean_epochs if past else 0,
                     past.cumulative_fees if past else 0, past.cumulative_incentive if past else 0,
                 )
             )  # fmt: skip
@@ -90,7 +93,11 @@ def _given(epochs: Sequence[EpochInputs]) -> Rows:
         for attempt in one.attempts:
             receipt, counter = attempt.receipt, attempt.countersignature
             placed = (number, receipt.provider, counter.customer, counter.slot - first)
-            rows["attempts"].append((*placed, int(receipt.status), receipt.charge_atto))
+            rows["attempts"].append((*placed, int(receipt.status), counter.service_class, receipt.charge_atto))
+        remembered = [(state.provider, state.service_days) for state in opening.providers]
+        remembered += [(state.customer, state.service_days) for state in opening.critical]
+        rows["days_before"] += [(number, who, day.counted, day.down) for who, days in remembered for day in days]
+        rows["scarcity_before"] += [(number, kind.hardware_class, kind.ppm) for kind in opening.scarcity]
         rows["carries"] += [(number, carry.customer, carry.atto) for carry in opening.carries]
         for signed in one.probe_days:
             up = format(join_words(signed.day.up), f"0{slots}b")[::-1]
@@ -141,6 +148,7 @@ def _by_settle(settled: Sequence[Settlement]) -> Rows:
                     pools.get(leaf.provider, 0), leaf.cumulative_fees, leaf.cumulative_incentive,
                 )
             )  # fmt: skip
+        said["said_scarcity"] += [(number, kind.hardware_class, kind.ppm) for kind in closing.scarcity]
         totals = report.totals
         said["said_totals"].append(
             (
@@ -223,6 +231,21 @@ CORNERS: dict[str, Callable[[EpochInputs, Settlement], bool]] = {
         one.registered_at > i.timing.epoch_start(i.epoch) for one in i.providers
     ),
     "jailed or removed": lambda i, s: any(one.status != ProviderStatus.ACTIVE for one in i.providers),
+    "a promise of a month that was not kept": lambda i, s: any(
+        uptime_ppm(one.service_days) < 999_000 <= leaf.uptime_ppm
+        and any(credit.provider == leaf.provider for credit in s.report.credits)
+        for one in i.opening.providers
+        for leaf in s.report.leaves
+        if leaf.provider == one.provider
+    ),
+    "a customer of critical without any provider": lambda i, s: any(
+        one.service_days[-1].down for one in s.closing.critical
+    ),
+    "a class that grew scarcer": lambda i, s: any(
+        one.ppm > {kind.hardware_class: kind.ppm for kind in i.opening.scarcity}.get(one.hardware_class, 10**6)
+        for one in s.closing.scarcity
+    ),
+    "long without a strike": lambda i, s: any(one.clean_epochs == 90 for one in i.opening.providers),
     "a failed canary": lambda i, s: any(one.day.passed < one.day.asked for one in i.canary_days),
     "days below a quorum": lambda i, s: any(0 < len(one.days) < i.quorum for one in s.measured),
 }
@@ -269,9 +292,10 @@ def test_sql_and_python_agree_at_every_published_edge(server: str) -> None:
     assert [any(one.measured[0].void) for one in settled] == [False, False, True, False, True]
 
 
-def test_sql_settles_the_golden_epoch_as_committed(server: str) -> None:
-    digest = (GOLDEN / "epoch-3.json").read_text().split('"evidence": "0x')[1][:64]
-    bundle = read_bundle(FolderStore(GOLDEN / "epoch-3"), bytes.fromhex(digest))
+@pytest.mark.parametrize("number", range(2, RULES_NUMBER + 1))
+def test_sql_settles_the_golden_epochs_as_committed(server: str, number: int) -> None:
+    digest = (GOLDEN / f"rules-{number}.json").read_text().split('"evidence": "0x')[1][:64]
+    bundle = read_bundle(FolderStore(GOLDEN / f"rules-{number}"), bytes.fromhex(digest))
     said = _by_sql(server, [bundle.inputs])
     assert _differences(said, _by_settle([settle(bundle.inputs)]), ["golden"]) == []
     leaves = {leaf.provider: (leaf.cumulative_fees, leaf.cumulative_incentive) for leaf in bundle.report.leaves}

@@ -39,6 +39,9 @@ RECEIPT = (
     ("bytes32", "requestDigest"),
     ("bytes32", "responseDigest"),
     ("uint8", "status"),
+    ("bytes32", "taken"),
+    ("uint8", "attestationType"),
+    ("bytes32", "attestation"),
 )
 COUNTERSIGNATURE = (
     ("bytes32", "receipt"),
@@ -46,6 +49,7 @@ COUNTERSIGNATURE = (
     ("uint64", "slot"),
     ("uint32", "ttftMs"),
     ("uint32", "itlUs"),
+    ("uint8", "serviceClass"),
 )
 
 
@@ -105,7 +109,7 @@ def countersign(
     ground: tuple[int, str], key: bytes, one: tuple[Any, ...], customer: Any, slot: int
 ) -> tuple[tuple[Any, ...], bytes]:
     """Return a gateway's acceptance of a receipt and its signature."""
-    counter = (bytes(typed(ground, "Receipt", RECEIPT, one).body), str(customer), slot, 30, 40)
+    counter = (bytes(typed(ground, "Receipt", RECEIPT, one).body), str(customer), slot, 30, 40, 2)
     return counter, sign(key, typed(ground, "Countersignature", COUNTERSIGNATURE, counter))
 
 

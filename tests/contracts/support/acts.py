@@ -316,7 +316,7 @@ def _challenges(m: Market, life: Life) -> dict[str, Act]:
         slot = 1 * m.clock.slotsPerEpoch() + 10
         one = receipt(m.small, slot)
         signature = statements.sign(keccak(text=f"signer of {m.small.address}"), ledger, "Receipt", one)
-        counter = (statements.struct_hash(ledger, "Receipt", one), m.alice.address.lower(), slot, 120, 900)
+        counter = (statements.struct_hash(ledger, "Receipt", one), m.alice.address.lower(), slot, 120, 900, 2)
         accepted = statements.sign(GATEWAY_KEY, ledger, "Countersignature", counter)
         return ([(one, signature, counter, accepted)],)
 

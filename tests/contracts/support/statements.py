@@ -16,8 +16,8 @@ from contracts.types import MeasuredDay, MeasuredLeaf
 KINDS = {
     "Receipt": "bytes32 job,uint32 attempt,address provider,bytes32 model,uint64 slot,uint32 inputTokens,"
     "uint32 cachedTokens,uint32 outputTokens,uint32 ttftMs,uint32 itlUs,uint128 chargeAtto,bytes32 requestDigest,"
-    "bytes32 responseDigest,uint8 status",
-    "Countersignature": "bytes32 receipt,address customer,uint64 slot,uint32 ttftMs,uint32 itlUs",
+    "bytes32 responseDigest,uint8 status,bytes32 taken,uint8 attestationType,bytes32 attestation",
+    "Countersignature": "bytes32 receipt,address customer,uint64 slot,uint32 ttftMs,uint32 itlUs,uint8 serviceClass",
     "Hardware": "address provider,uint64 epoch,uint8 hardwareClass,uint32 units",
     "ProbeDay": "address provider,uint64 epoch,uint256[6] up,uint256 histogram",
 }
@@ -47,7 +47,7 @@ def receipt(provider: Any, slot: int, output_tokens: int = 7, status: int = 0, j
     """Return a receipt as `ISlashingCourt.Receipt`."""
     return (
         *(job, 0, str(provider).lower(), b"\x02" * 32, slot, 11, 0, output_tokens, 120, 900, 10**15),
-        *(b"\x03" * 32, b"\x04" * 32, status),
+        *(b"\x03" * 32, b"\x04" * 32, status, b"\x05" * 32, 1, b"\x06" * 32),
     )
 
 

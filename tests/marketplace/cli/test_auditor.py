@@ -82,7 +82,7 @@ def test_a_flipped_byte_in_any_file_is_named_and_the_other_epochs_are_replayed_a
     settled: Settled, auditor: Person, copied: Path
 ):
     evidence = bytes.fromhex(report_of(auditor, 0)["evidence"][2:])
-    files, _ = read_manifest(FolderStore(copied), evidence)
+    files = read_manifest(FolderStore(copied), evidence).files
     assert {"inputs.json", "attempts.jsonl", "attestations.jsonl", "state.json", "report.json"} <= set(files)
     for name, entry in files.items():
         path = copied / entry.sha256.hex()

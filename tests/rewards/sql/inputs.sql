@@ -31,6 +31,8 @@ CREATE TEMP TABLE providers (
     delegated numeric NOT NULL,
     commission_ppm numeric NOT NULL,
     capacity_weight numeric NOT NULL,
+    hardware_class integer NOT NULL,
+    clean_epochs numeric NOT NULL,
     fees_before numeric NOT NULL,
     incentive_before numeric NOT NULL,
     PRIMARY KEY (epoch, provider)
@@ -44,14 +46,30 @@ CREATE TEMP TABLE windows (
 );
 
 -- `slot` counts from the first of the epoch. `outcome` is the receipt's status: 0 served, 1 idle, 2 customer_abort,
--- 3 provider_error, 4 timeout.
+-- 3 provider_error, 4 timeout. `class` is the service class: 0 standard, 1 economy, 2 premium, 3 critical.
 CREATE TEMP TABLE attempts (
     epoch integer NOT NULL,
     provider text COLLATE "C" NOT NULL,
     customer text COLLATE "C" NOT NULL,
     slot integer NOT NULL,
     outcome integer NOT NULL,
+    class integer NOT NULL,
     charge_atto numeric NOT NULL
+);
+
+-- What epochs before left: counted and down slots of providers, and of customers of class critical; multipliers.
+CREATE TEMP TABLE days_before (
+    epoch integer NOT NULL,
+    who text COLLATE "C" NOT NULL,
+    counted numeric NOT NULL,
+    down numeric NOT NULL
+);
+
+CREATE TEMP TABLE scarcity_before (
+    epoch integer NOT NULL,
+    hardware_class integer NOT NULL,
+    ppm numeric NOT NULL,
+    PRIMARY KEY (epoch, hardware_class)
 );
 
 CREATE TEMP TABLE carries (

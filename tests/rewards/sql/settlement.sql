@@ -2,9 +2,9 @@
 -- epoch in the tables of inputs.sql at once. Written from that page and not from the Python; where the two
 -- disagree, one of the three is wrong. `div` rounds towards zero, which is down: nothing here is negative.
 --
--- Answers: said_customers, said_credits, said_providers, said_payees, said_totals.
+-- Answers: said_customers, said_credits, said_providers, said_payees, said_totals, said_scarcity.
 
-ANALYZE epochs, providers, windows, attempts, carries, probe_days, canary_days;
+ANALYZE epochs, providers, windows, attempts, carries, probe_days, canary_days, days_before;
 
 -- Step 1: which slots count, which were down ------------------------------------------------------------------------
 
@@ -46,22 +46,28 @@ FROM (SELECT epoch, slot, count(*) AS there FROM duty GROUP BY epoch, slot) coun
 JOIN (SELECT epoch, slot, count(*) AS gone FROM majority_down GROUP BY epoch, slot) down USING (epoch, slot)
 WHERE 100 * gone > 30 * there;
 
+CREATE TEMP TABLE counted_slots AS
+SELECT epoch, provider, slot
+FROM duty LEFT JOIN void USING (epoch, slot)
+WHERE void.epoch IS NULL;
+
+CREATE TEMP TABLE down_slots AS
+SELECT epoch, provider, slot
+FROM majority_down LEFT JOIN void USING (epoch, slot)
+WHERE void.epoch IS NULL
+  AND NOT EXISTS (
+    SELECT FROM attempts a
+    WHERE a.epoch = majority_down.epoch AND a.provider = majority_down.provider
+      AND a.slot = majority_down.slot AND a.outcome = 0
+  );
+
+ANALYZE counted_slots, down_slots;
+
 CREATE TEMP TABLE measured AS
 WITH counted AS (
-    SELECT epoch, provider, count(*) AS slots
-    FROM duty LEFT JOIN void USING (epoch, slot)
-    WHERE void.epoch IS NULL
-    GROUP BY epoch, provider
+    SELECT epoch, provider, count(*) AS slots FROM counted_slots GROUP BY epoch, provider
 ), down AS (
-    SELECT epoch, provider, count(*) AS slots
-    FROM majority_down LEFT JOIN void USING (epoch, slot)
-    WHERE void.epoch IS NULL
-      AND NOT EXISTS (
-        SELECT FROM attempts a
-        WHERE a.epoch = majority_down.epoch AND a.provider = majority_down.provider
-          AND a.slot = majority_down.slot AND a.outcome = 0
-      )
-    GROUP BY epoch, provider
+    SELECT epoch, provider, count(*) AS slots FROM down_slots GROUP BY epoch, provider
 ), tried AS (
     SELECT epoch, provider, count(*) FILTER (WHERE outcome = 0) AS served,
         count(*) FILTER (WHERE outcome IN (0, 3, 4)) AS all_tries
@@ -74,6 +80,7 @@ WITH counted AS (
 )
 SELECT epoch, provider,
     coalesce(by_quorum, false) AND coalesce(counted.slots, 0) > 0 AS is_measured,
+    coalesce(counted.slots, 0)::numeric AS counted_slots, coalesce(down.slots, 0)::numeric AS down_slots,
     CASE WHEN coalesce(counted.slots, 0) = 0 THEN 1000000
         ELSE div((counted.slots - coalesce(down.slots, 0)) * 1000000::numeric, counted.slots) END AS uptime_ppm,
     CASE WHEN coalesce(all_tries, 0) = 0 THEN 1000000
@@ -151,17 +158,76 @@ WHERE each_verifier > 0;
 
 -- Step 4: what goes back to customers ------------------------------------------------------------------------------------
 
+-- Whose uptime a class is about: standard the provider's of the epoch, premium and critical also that of thirty epochs; for
+-- critical a slot is down when it was down at all providers to which the customer paid for critical work.
+CREATE TEMP TABLE sold AS
+SELECT epoch, provider, customer, class, sum(charge_atto) AS atto
+FROM attempts
+GROUP BY epoch, provider, customer, class
+HAVING sum(charge_atto) > 0;
+
+CREATE TEMP TABLE pairs AS
+SELECT epoch, customer, provider, count(*) OVER (PARTITION BY epoch, customer) AS providers
+FROM (SELECT DISTINCT epoch, customer, provider FROM sold WHERE class = 3) one;
+
+ANALYZE sold, pairs;
+
+CREATE TEMP TABLE common AS
+SELECT epoch, customer, slot
+FROM pairs JOIN counted_slots USING (epoch, provider)
+GROUP BY epoch, customer, slot, providers
+HAVING count(*) = providers;
+
+CREATE TEMP TABLE all_down AS
+SELECT epoch, customer, slot
+FROM pairs JOIN down_slots USING (epoch, provider)
+GROUP BY epoch, customer, slot, providers
+HAVING count(*) = providers;
+
+ANALYZE common, all_down, measured, shares, takings;
+
+CREATE TEMP TABLE promises AS
+WITH past AS (
+    SELECT epoch, who, sum(counted) AS counted, sum(down) AS down FROM days_before GROUP BY epoch, who
+), today AS (
+    SELECT epoch, customer AS who, coalesce(c.slots, 0)::numeric AS counted, coalesce(d.slots, 0)::numeric AS down
+    FROM (SELECT DISTINCT epoch, customer FROM pairs) who
+    LEFT JOIN (SELECT epoch, customer, count(*) AS slots FROM common GROUP BY epoch, customer) c USING (epoch, customer)
+    LEFT JOIN (
+        SELECT epoch, customer, count(*) AS slots FROM all_down JOIN common USING (epoch, customer, slot)
+        GROUP BY epoch, customer
+    ) d USING (epoch, customer)
+    UNION ALL
+    SELECT epoch, provider, counted_slots, down_slots FROM measured WHERE is_measured
+), uptimes AS (
+    SELECT epoch, who,
+        CASE WHEN today.counted = 0 THEN 1000000
+            ELSE div((today.counted - today.down) * 1000000, today.counted) END AS of_epoch,
+        CASE WHEN today.counted + coalesce(past.counted, 0) = 0 THEN 1000000
+            ELSE div((today.counted + coalesce(past.counted, 0) - today.down - coalesce(past.down, 0)) * 1000000,
+                today.counted + coalesce(past.counted, 0)) END AS of_month
+    FROM today LEFT JOIN past USING (epoch, who)
+)
+SELECT epoch, provider, customer, class, atto,
+    CASE class WHEN 0 THEN of_epoch ELSE least(of_epoch, of_month) END AS worse,
+    CASE class WHEN 0 THEN 995000 WHEN 2 THEN 999000 WHEN 3 THEN 999900 ELSE 0 END AS target
+FROM sold JOIN uptimes USING (epoch)
+WHERE who = CASE class WHEN 3 THEN customer ELSE provider END;
+
+ANALYZE promises;
+
 CREATE TEMP TABLE credits AS
 WITH due AS (
     SELECT epoch, provider, customer, to_provider,
-        div(atto * CASE WHEN uptime_ppm >= 995000 THEN 0 WHEN uptime_ppm >= 990000 THEN 100000
-            WHEN uptime_ppm >= 950000 THEN 250000 WHEN uptime_ppm >= 900000 THEN 500000 ELSE 1000000 END,
+        div(sum(atto * CASE WHEN worse >= target THEN 0 WHEN worse >= 990000 THEN 100000
+            WHEN worse >= 950000 THEN 250000 WHEN worse >= 900000 THEN 500000 ELSE 1000000 END),
             1000000 * unit_atto) AS units
-    FROM paid
+    FROM promises
     JOIN measured USING (epoch, provider)
     JOIN shares USING (epoch, provider)
     JOIN epochs USING (epoch)
     WHERE is_measured
+    GROUP BY epoch, provider, customer, to_provider, unit_atto
 ), summed AS (
     SELECT due.*,
         sum(units) OVER (PARTITION BY epoch, provider) AS all_units,
@@ -200,14 +266,14 @@ WITH budgets AS (
         gross AS gross_in_all
     FROM epochs JOIN takings USING (epoch)
 ), weighed AS (
-    SELECT epoch, provider, CASE
+    SELECT epoch, provider, div(div(coalesce(scarcity_before.ppm, 1000000) * capacity_weight * CASE
         WHEN NOT is_measured OR failed_a_canary OR uptime_ppm < 300000 THEN 0
         WHEN uptime_ppm < 850000 THEN div((uptime_ppm - 300000) * 500000, 550000)
         WHEN uptime_ppm < 950000 THEN 500000 + div((uptime_ppm - 850000) * 300000, 100000)
         WHEN uptime_ppm < 980000 THEN 800000 + div((uptime_ppm - 950000) * 200000, 30000)
         WHEN uptime_ppm < 995000 THEN 1000000 + div((uptime_ppm - 980000) * 100000, 15000)
-        ELSE 1100000 END * capacity_weight AS weight
-    FROM measured JOIN providers USING (epoch, provider)
+        ELSE 1100000 END, 1000000) * (1000000 + div(100000 * least(clean_epochs, 90), 90)), 1000000) AS weight
+    FROM measured JOIN providers USING (epoch, provider) LEFT JOIN scarcity_before USING (epoch, hardware_class)
 ), weighed_in_all AS (
     SELECT epoch, sum(weight) AS weight FROM weighed GROUP BY epoch
 ), backed AS (
@@ -230,6 +296,26 @@ SELECT epoch, provider, availability, work, capped,
     CASE WHEN stake + counted = 0 THEN 0
         ELSE div((availability + work) * counted * (1000000 - commission_ppm), (stake + counted) * 1000000) END AS pool
 FROM earned JOIN providers USING (epoch, provider);
+
+CREATE TEMP TABLE said_scarcity AS
+WITH busy AS (
+    SELECT epoch, provider, count(DISTINCT a.slot) AS slots
+    FROM attempts a JOIN counted_slots USING (epoch, provider, slot)
+    WHERE outcome = 0
+    GROUP BY epoch, provider
+), used AS (
+    SELECT epoch, hardware_class,
+        div(sum(capacity_weight * coalesce(busy.slots, 0)) * 1000000, sum(capacity_weight * counted_slots)) AS used_ppm
+    FROM measured JOIN providers USING (epoch, provider) LEFT JOIN busy USING (epoch, provider)
+    WHERE is_measured
+    GROUP BY epoch, hardware_class
+    HAVING sum(capacity_weight * counted_slots) > 0
+)
+SELECT epoch, hardware_class,
+    CASE WHEN used_ppm IS NULL THEN ppm ELSE
+        least(greatest(500000 + div(used_ppm * 3, 2), coalesce(ppm, 1000000) - div(coalesce(ppm, 1000000), 10)),
+            coalesce(ppm, 1000000) + div(coalesce(ppm, 1000000), 10)) END AS ppm
+FROM used FULL JOIN scarcity_before USING (epoch, hardware_class);
 
 -- What it comes to -----------------------------------------------------------------------------------------------------
 
