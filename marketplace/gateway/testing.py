@@ -29,7 +29,7 @@ class MockProvider:
 
     With a `gate`, answers that are not streamed wait until it is set. `check_tickets` off spares a benchmark the cost
     of what is not measured; receipts are signed in any case, unless `bare`: then it is a plain engine without tickets
-    and receipts.
+    and receipts. `deltas` are what a chat answer consists of instead of words: each an event, or all one message.
     """
 
     owner: str
@@ -44,6 +44,7 @@ class MockProvider:
     behaviour: str = "ok"
     word: str = "word"
     words: int = 5
+    deltas: tuple[dict[str, Any], ...] = ()
     gap_s: float = 0.0
     gate: asyncio.Event | None = None
     check_tickets: bool = True
@@ -318,10 +319,13 @@ class _MockConnection(asyncio.Protocol):
                 "choices": [{"index": 0, "text": text, "finish_reason": "stop", "logprobs": None}],
             }
         else:
-            message = {"role": "assistant", "content": text}
+            message: dict[str, Any] = {"role": "assistant", "content": text}
+            for delta in self.provider.deltas:
+                message |= delta
+            finish = "tool_calls" if "tool_calls" in message else "stop"
             choices = {
                 "object": "chat.completion",
-                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             }
         usage = {"prompt_tokens": tokens_in, "completion_tokens": words, "total_tokens": tokens_in + words}
         body = json.dumps({"id": "x", "created": 1, "model": request["model"], "usage": usage} | choices).encode()
@@ -340,7 +344,9 @@ class _MockConnection(asyncio.Protocol):
         behaviour = provider.behaviour
         tokens_in, words = self._counts(request, ticket)
         said = len(request.get("bonded_delivered", ()))
+        deltas = list(provider.deltas) if path == "/v1/chat/completions" else []
         tokens_in, words = tokens_in + said, min(words, max(0, provider.words - said))
+        words = len(deltas) or words
         sent = bytearray()
         count = 0
         write = self.transport.write
@@ -351,7 +357,8 @@ class _MockConnection(asyncio.Protocol):
 
         def event(text: str, finish: str | None, usage: dict[str, int] | None = None) -> bytes:
             choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
-            choice |= {"text": text} if path == "/v1/completions" else {"delta": {"content": text} if text else {}}
+            delta = deltas.pop(0) if text and deltas else {"content": text} if text else {}
+            choice |= {"text": text} if path == "/v1/completions" else {"delta": delta}
             value: dict[str, Any] = {
                 "id": f"x-{provider.owner}",
                 "object": "chat.completion.chunk",
@@ -394,7 +401,8 @@ class _MockConnection(asyncio.Protocol):
                         send(b"data: " + b"a" * 65_536)
             usage = {"prompt_tokens": tokens_in, "completion_tokens": count, "total_tokens": tokens_in + count}
             wants = (request.get("stream_options") or {}).get("include_usage")
-            send(event("", "stop", usage if wants else None))
+            called = any("tool_calls" in delta for delta in provider.deltas)
+            send(event("", "tool_calls" if called else "stop", usage if wants else None))
             if behaviour == "close_at_end":
                 self.transport.close()
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -31,28 +32,57 @@ def patience() -> Patience:
 
 @pytest.fixture
 async def agent(town: Town, tmp_path: Path) -> AsyncIterator[harness.TestAgent]:
-    town.desk.witness = Witness(harness.GATEWAY, harness.DOMAIN.separator())
     async with AsyncExitStack() as stack:
-        path = harness.write_provider_file(tmp_path)
-        agent = await harness.start_agent(stack, path, {harness.GATEWAY.address: town.url})
-        town.chain.records[harness.OWNER] = ProviderRecord(
-            harness.OWNER,
-            harness.SIGNER.address,
-            agent.url,
-            0,
-            1,
-            1,
-            agent.offer.digest,
-            int(ProviderStatus.ACTIVE),
-            0,
-            200,
-            200,
-            0,
-            0,
-        )
-        await town.directory.refresh()
-        yield agent
+        yield await _open(stack, town, harness.write_provider_file(tmp_path))
         await town.settled()
+
+
+async def _open(stack: AsyncExitStack, town: Town, path: Path) -> harness.TestAgent:
+    """Start an agent and register it."""
+    town.desk.witness = Witness(harness.GATEWAY, harness.DOMAIN.separator())
+    agent = await harness.start_agent(stack, path, {harness.GATEWAY.address: town.url})
+    status = int(ProviderStatus.ACTIVE)
+    town.chain.records[harness.OWNER] = ProviderRecord(
+        harness.OWNER, harness.SIGNER.address, agent.url, 0, 1, 1, agent.offer.digest, status, 0, 200, 200, 0, 0
+    )
+    await town.directory.refresh()
+    return agent
+
+
+@pytest.fixture
+async def embedder(town: Town, tmp_path: Path) -> AsyncIterator[harness.TestAgent]:
+    """Return an agent whose engine has the same weights and gives vectors."""
+    async with AsyncExitStack() as stack:
+        yield await _open(stack, town, harness.write_provider_file(tmp_path, features=("chat", "embeddings")))
+        await town.settled()
+
+
+async def test_vectors_of_a_real_engine_come_in_either_form_and_only_their_input_is_paid(
+    town: Town, embedder: harness.TestAgent
+) -> None:
+    texts = ["The lighthouse keeper lit the lamp.", "The keeper of the lighthouse lights the lamp.", "Tax law of 1923."]
+    client = town.client()
+    # without encoding_format the client asks for base64 and decodes it itself
+    coded = await client.embeddings.create(model=MODEL, input=texts)
+    plain = await client.embeddings.create(model=MODEL, input=texts, encoding_format="float")
+    vectors = [one.embedding for one in coded.data]
+    assert [one.index for one in coded.data] == [0, 1, 2] and {len(vector) for vector in vectors} == {576}
+    for one, other in zip(vectors, plain.data, strict=True):
+        assert one == pytest.approx(other.embedding, abs=1e-5)
+    assert _likeness(vectors[0], vectors[1]) > _likeness(vectors[0], vectors[2])
+    assert len(town.books.posted) == 2
+    for attempt in town.books.posted:
+        receipt = attempt.receipt
+        assert (receipt.output_tokens, receipt.input_tokens) == (0, coded.usage.prompt_tokens)
+        assert receipt.charge_atto > 0
+    with pytest.raises(openai.BadRequestError):
+        await client.embeddings.create(model=MODEL, input="")
+
+
+def _likeness(one: list[float], other: list[float]) -> float:
+    """Return the cosine between two vectors."""
+    dot = sum(x * y for x, y in zip(one, other, strict=True))
+    return dot / math.hypot(*one) / math.hypot(*other)
 
 
 async def acknowledged(agent: harness.TestAgent) -> None:
