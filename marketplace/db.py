@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -27,6 +25,9 @@ GATHER_LOCK = 7_203
 GATEWAY_LOCK = 7_204
 ENTER_LOCK = 7_205
 _MOST_WAIT_S = 5.0
+_MIGRATIONS = Path(__file__).parent / "migrations"
+NEWEST = max(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+"""The version the tables should have: migrations are numbered, and a file's name begins with its revision."""
 
 
 class DatabaseUnavailable(BondedError):
@@ -63,7 +64,8 @@ class Database:
         """Bring the tables to the newest version; several processes may try at once."""
         async with self.engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            await connection.run_sync(_upgrade)
+            if await connection.run_sync(_version) != NEWEST:
+                await connection.run_sync(_upgrade)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -102,9 +104,20 @@ class Database:
             await asyncio.to_thread(embedded.leave)
 
 
+def _version(connection: Connection) -> str:
+    """Return the version of the tables, "" if there are none."""
+    if not connection.execute(text("SELECT to_regclass('alembic_version')")).scalar():
+        return ""
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or ""
+
+
 def _upgrade(connection: Connection) -> None:
+    """Run the migrations. Imported here: a process that finds its tables as they should be does not need Alembic."""
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -17,11 +17,9 @@ from hashlib import sha256
 
 from itsdangerous import BadSignature as BadToken
 from itsdangerous import SignatureExpired, URLSafeTimedSerializer
-from pydantic import ValidationError
-from siwe import SiweMessage, VerificationError
 
-from contracts.signing import normal_address
 from marketplace.api.session_keys import ChainSilent, SessionKeys
+from marketplace.api.sign_in import BadSignIn, read_sign_in
 from marketplace.errors import BondedError
 
 SESSION_S = 12 * 3600
@@ -61,15 +59,15 @@ class Sessions:
         Signed by a session key it opens its customer's session.
         """
         try:
-            parsed = SiweMessage.from_message(message=message)
-        except (ValidationError, ValueError) as error:
-            raise SignInRefused(f"this is not a Sign in with Ethereum message: {_short(error)}") from error
-        self._spend(parsed.nonce)
+            read = read_sign_in(message)
+        except BadSignIn as error:
+            raise SignInRefused(f"this is not a Sign in with Ethereum message: {error}") from error
+        self._spend(read.nonce)
         try:
-            parsed.verify(signature, domain=host, nonce=parsed.nonce, chain_id=self._chain_id)
-        except (VerificationError, ValueError) as error:
-            raise SignInRefused(f"the message does not hold: {_short(error)}") from error
-        signer = normal_address(parsed.address)
+            read.check(signature, host, self._chain_id, self._now())
+        except BadSignIn as error:
+            raise SignInRefused(f"the message does not hold: {error}") from error
+        signer = read.address
         try:
             customer = await self._keys.customer_of(signer)
         except ChainSilent:  # whoever it is, its own account is its own
@@ -114,7 +112,3 @@ class Sessions:
             return await self._keys.customer_of(key)
         except ChainSilent as error:
             raise SessionEnded(str(error)) from error
-
-
-def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0] or type(error).__name__
