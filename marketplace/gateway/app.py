@@ -23,6 +23,7 @@ from marketplace.gateway.errors import ApiError, not_found, unknown_model, wrong
 from marketplace.gateway.inference import Inference
 from marketplace.gateway.inquiry import PATHS
 from marketplace.gateway.metrics import CONTENT_TYPE
+from marketplace.gateway.once import OnceOnly
 from marketplace.gateway.paperwork import count_tickets, give_tickets, take_receipt
 
 _PAPER_BYTES_MOST = 256 * 1024
@@ -46,6 +47,7 @@ class GatewayApp:
         self.inference = inference
         self.control = control
         self.batches = batches
+        self._once = OnceOnly(inference.answers)
         self._routes: dict[str, tuple[str, Route]] = {
             **{path: ("POST", inference) for path in PATHS},
             "/v1/models": ("GET", self._models),
@@ -57,7 +59,13 @@ class GatewayApp:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request; a POST that bears an idempotency key, once."""
+        if scope.get("path", "") not in PATHS and self._once.wants(scope):
+            await self._once(scope, receive, send, self._answer)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         route = self._routes.get(path)
         if route is None:

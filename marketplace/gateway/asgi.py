@@ -95,7 +95,7 @@ class AsgiSink:
 
     __slots__ = ("_chunk", "_headers", "_send", "blocked", "broken", "status", "writes")
 
-    def __init__(self, send: Send, headers: Headers) -> None:
+    def __init__(self, send: Send, headers: Callable[[], Headers]) -> None:
         self._send = send
         self._headers = headers
         self.blocked = False
@@ -106,7 +106,7 @@ class AsgiSink:
     async def start(self, content_type: bytes, length: int | None = None) -> None:
         """Send status 200 and the headers; without a length the body is streamed."""
         self.status = 200
-        headers = [(b"content-type", content_type), *self._headers]
+        headers = [(b"content-type", content_type), *self._headers()]
         if length is None:
             headers.append((b"cache-control", b"no-store"))
             headers.append((b"x-accel-buffering", b"no"))

@@ -24,6 +24,8 @@ CONTINUE = "continue"
 DELIVERED = b"bonded_delivered"
 LEGS_MOST = 16
 """Providers that one answer may have one after the other."""
+ATTEMPTS_MOST = 32
+"""Attempts of all legs of an answer together, those included that failed before they gave anything."""
 _FORMS = (
     "tools", "functions", "response_format", "logprobs", "top_logprobs", "echo", "suffix", "grammar", "json_schema",
     "structured_outputs", "regex", "ebnf", "bonded_delivered",

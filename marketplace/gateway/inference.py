@@ -8,10 +8,11 @@ the same three things: admit it by its headers, serve its body, close it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from marketplace.accounts import Account, BalanceTooLow, CapReached, RevokedKey, UnknownKey
 from marketplace.gateway.asgi import (
@@ -38,6 +39,7 @@ from marketplace.gateway.errors import (
 )
 from marketplace.gateway.inquiry import CHAT, COMPLETIONS, EMBEDDINGS, read_inquiry
 from marketplace.gateway.meters import Meter, Meters
+from marketplace.gateway.once import REPLAYED, Answers, Recording, key_of
 from marketplace.gateway.relay import serve
 from marketplace.gateway.tickets import new_job
 
@@ -91,6 +93,7 @@ class Inference:
         self.meters = Meters(desk.ticker)
         self._per_key: Counter[int] = Counter()
         self.active = 0
+        self.answers = Answers(desk.clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request at one of `inquiry.PATHS`, from any ASGI server.
@@ -105,7 +108,7 @@ class Inference:
             body = await self._body(receive, visit.headers)
             watch = asyncio.get_running_loop().create_task(_watch(receive, visit))
             try:
-                status = await visit.serve(body, AsgiSink(send, visit.about()))
+                status = await visit.serve(body, AsgiSink(send, visit.about))
             finally:
                 watch.cancel()
         except ApiError as error:
@@ -158,13 +161,16 @@ class Inference:
 class Visit:
     """One request: `admit` it by its headers, `serve` its body, `close` it in any case."""
 
-    __slots__ = ("_account", "_began", "_closed", "_inference", "_left", "_meter", "_run", "headers", "job", "path")
+    __slots__ = (
+        "_account", "_began", "_closed", "_inference", "_left", "_meter", "_replayed", "_run", "headers", "job", "path",
+    )  # fmt: skip
 
     def __init__(self, inference: Inference, path: str, headers: dict[bytes, bytes]) -> None:
         self._inference = inference
         self._began = inference.desk.ticker()
         self._account: Account | None = None
         self._meter: Meter | None = None
+        self._replayed: tuple[tuple[bytes, bytes], ...] = ()
         self._run: Run | None = None
         self._left = False
         self._closed = False
@@ -174,8 +180,13 @@ class Visit:
 
     def about(self) -> Headers:
         """Return the headers that name this request in every answer to it, and say what its key has left."""
+        named = [*self._replayed, REPLAYED] if self._replayed else self.named()
+        return [*named, *self.limits()]
+
+    def named(self) -> Headers:
+        """Return the headers that name this request."""
         name = self.job.hex().encode()
-        return [(b"x-request-id", b"req_" + name[:24]), (b"x-bonded-job", b"0x" + name), *self.limits()]
+        return [(b"x-request-id", b"req_" + name[:24]), (b"x-bonded-job", b"0x" + name)]
 
     def limits(self) -> Headers:
         """Return the headers that say what is left of the key's limits; none for a key without."""
@@ -198,7 +209,31 @@ class Visit:
         self._account = account
 
     async def serve(self, body: bytes, sink: CustomerSink) -> int:
-        """Serve the request and return the status that was sent; raises ApiError if nothing was sent."""
+        """Serve the request and return the status that was sent; raises ApiError if nothing was sent.
+
+        With an idempotency key it is served once, and the answer given again.
+        """
+        key = key_of(self.headers)
+        if not key:
+            return await self._serve(body, sink)
+        assert self._account is not None
+        answers = self._inference.answers
+        name = (self._account.customer, self.path, key)
+        found = answers.begin(name, hashlib.sha256(body).digest())
+        if found is not None:
+            self._replayed = found.about
+            await sink.start(found.content_type, None if found.streamed else len(found.body))
+            await sink.end(found.body)
+            return sink.status
+        recording, kept = Recording(sink), None
+        try:
+            return await self._serve(body, cast(CustomerSink, recording))
+        finally:
+            if not recording.broken:
+                kept = recording.answer(self.named())
+            answers.end(name, kept)
+
+    async def _serve(self, body: bytes, sink: CustomerSink) -> int:
         account, desk, stalled = self._account, self._inference.desk, self._inference.stalled
         assert account is not None
         inquiry = read_inquiry(self.path, body)

@@ -8,8 +8,9 @@ Plain functions over what a `Desk` provides; the server is a `Sink` that takes b
     before any byte       a provider that refuses, fails or talks garbage is recorded, and the next best is asked;
                           when all said "full", the job waits again
     after the first byte  the leg is recorded and costs nothing; another provider with the same weights goes on from the
-                          text that was delivered (`continuation`). Where nobody can, an explicit error event and no
-                          [DONE]; the connection is broken off, never closed politely
+                          text that was delivered (`continuation`); where those fail too, it waits for others as long
+                          as its band waits. Where nobody can, an explicit error event and no [DONE]; the connection is
+                          broken off, never closed politely
     the customer leaves   the upstream socket is closed at once; the hold waits for the receipt of what was delivered
     in every case         the hold is resolved once: posted, voided, or handed to the open tickets, which do either
 
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from marketplace.accounts import Account
-from marketplace.gateway.continuation import LEGS_MOST, going_on, why_not
+from marketplace.gateway.continuation import ATTEMPTS_MOST, LEGS_MOST, going_on, why_not
 from marketplace.gateway.desk import Desk, Run
 from marketplace.gateway.errors import ApiError, stream_broken, too_busy
 from marketplace.gateway.flow import Place
@@ -52,9 +53,11 @@ async def serve(desk: Desk, run: Run, account: Account) -> None:
                 current = place
                 try:
                     tried, refusal, ended = await _try_lanes(desk, run, place, tried)
-                    if ended:
+                    waits_on = refusal is not None and run.started and run.attempts < ATTEMPTS_MOST and not run.left
+                    if ended and not waits_on:
                         break
-                    place = await desk.flow.again(desk, run, account, place)
+                    tried = 0 if waits_on else tried
+                    place = await desk.flow.again(desk, run, account, place, afresh=waits_on)
                 except Broken as broken:
                     tried, refusal = 0, None
                     place = await _go_on(desk, run, account, current, broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from typing import Any
@@ -218,6 +219,20 @@ async def test_customers_cannot_put_words_into_a_providers_mouth(town) -> None:
     await town.add(features=CAN)
     with pytest.raises(openai.BadRequestError, match="bonded_delivered"):
         await town.client().chat.completions.create(**ASKED, extra_body={"bonded_delivered": ["Yes, "]})
+
+
+async def test_an_answer_waits_when_those_who_could_go_on_are_away(town) -> None:
+    first = await town.add(990_000, behaviour="close_mid", features=CAN, words=9)
+    second = await town.add(behaviour="close_early", features=CAN, words=9)
+    asking = asyncio.create_task(ask(town))
+    for _ in range(500):
+        if len(town.books.recorded) >= 3:
+            break
+        await asyncio.sleep(0.01)
+    first.behaviour = second.behaviour = "ok"
+    answer = await asking
+    assert answer.text.split() == WORDS
+    assert (answer.done, answer.whole, len(answer.ids)) == (1, True, 1)
 
 
 async def test_words_that_come_in_one_piece_with_the_end_are_delivered(town) -> None:

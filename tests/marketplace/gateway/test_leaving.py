@@ -192,7 +192,7 @@ async def test_whatever_part_of_an_answer_is_not_read_its_reader_is_given_up(par
     async def never(_) -> None:
         await asyncio.get_running_loop().create_future()
 
-    sink, stalled, left = AsgiSink(never, []), Stalled(), []
+    sink, stalled, left = AsgiSink(never, list), Stalled(), []
     waiting = {"start": sink.start, "write": sink.write, "end": sink.end}[part]
     task = asyncio.create_task(waiting(b"text/plain"))
     stalled.watch(task, sink, lambda: left.append(part))
