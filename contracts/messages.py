@@ -261,15 +261,16 @@ class CheckDay(Message):
     """What one verifier found of one provider in one epoch: is it the declared model, on the declared hardware?
 
     `weights`: digest of the model whose answers were compared; `completions`: how many of the provider's answers;
-    `model_ppb`: the p-value of the comparison in parts per billion, one (10^9) when nothing was compared. `bursts`: how
-    many times many requests were sent at once; `capacity_ppm`: the median rate under them, of what the declared class
-    should reach; `slow_epochs`: in how many epochs on end, this one included, that was less than half. `samples`:
-    SHA-256 of the document with all answers, from which anybody computes `model_ppb` again.
+    `model_ppb`: the p-value of the comparison in parts per billion, one (10^9) when nothing was compared. `bursts`:
+    how many times many requests were sent at once; `capacity_ppm`: the median rate under them, of what the declared
+    class should reach; `slow_epochs`: in how many epochs on end, this one included, that was less than half.
+    `tries`: how many probes were answered or failed at their first try, `failed_tries`: how many of these failed.
+    `samples`: SHA-256 of the document with all answers, from which anybody computes `model_ppb` again.
     """
 
     TYPE: ClassVar[str] = (
         "CheckDay(address provider,uint64 epoch,bytes32 weights,uint32 completions,uint64 modelPpb,uint32 bursts,"
-        "uint32 capacityPpm,uint32 slowEpochs,bytes32 samples)"
+        "uint32 capacityPpm,uint32 slowEpochs,uint32 tries,uint32 failedTries,bytes32 samples)"
     )
     provider: str
     epoch: int
@@ -279,6 +280,8 @@ class CheckDay(Message):
     bursts: int
     capacity_ppm: int
     slow_epochs: int
+    tries: int
+    failed_tries: int
     samples: bytes
 
 

@@ -23,8 +23,7 @@ from rewards.errors import (
     UnknownCustomer,
     UnknownProvider,
 )
-from rewards.honesty import PPB
-from rewards.measurement import PPM, WORD_BITS, WORDS, join_words
+from rewards.measurement import PPB, PPM, WORD_BITS, WORDS, join_words
 from rewards.state import GENESIS
 from rewards.types import (
     Attempt,
@@ -39,6 +38,7 @@ from rewards.types import (
 _PAID = frozenset((Status.SERVED, Status.CUSTOMER_ABORT))
 _FAILED = frozenset((Status.PROVIDER_ERROR, Status.TIMEOUT))
 _UNSIGNED = _FAILED | {Status.IDLE}
+_TRIED = _FAILED | {Status.SERVED}
 _STATUSES = frozenset(Status)
 SignedDay = SignedProbeDay | SignedCanaryDay | SignedCheckDay
 _CLASSES = frozenset(ServiceClass)
@@ -48,6 +48,7 @@ _CLASSES = frozenset(ServiceClass)
 class Work:
     """What an epoch's attempts say of one provider: counts, slots in which it served, who owes how many atto.
 
+    `probed`, `probed_failed`: how many of those served or failed a verifier paid for, and how many of these failed.
     `paid_as` is `paid_by` with the service class beside the customer. `jobs` gives the slot of every job that has an
     attempt here, `named` the jobs that its receipts name as handed over.
     """
@@ -55,6 +56,8 @@ class Work:
     served: int = 0
     failed: int = 0
     served_slots: int = 0
+    probed: int = 0
+    probed_failed: int = 0
     charge_atto: int = 0
     paid_by: dict[str, int] = field(default_factory=dict)
     paid_as: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -153,6 +156,7 @@ def tally(inputs: EpochInputs) -> dict[str, Work]:
     """
     admission = Admission(inputs)
     known = {record.provider: Work() for record in inputs.providers}
+    verifiers = {record.operator for record in inputs.verifiers}
     last: tuple[bytes, int] = (b"", -1)
     for one in inputs.attempts:
         receipt, counter = one.receipt, one.countersignature
@@ -164,11 +168,15 @@ def tally(inputs: EpochInputs) -> dict[str, Work]:
         if refusal is not None:
             raise refusal
         work = known[receipt.provider]
-        if receipt.status == Status.SERVED:
+        status = receipt.status
+        if status == Status.SERVED:
             work.served += 1
             work.served_slots |= 1 << (counter.slot - admission.first)
-        elif receipt.status in _FAILED:
+        elif status in _FAILED:
             work.failed += 1
+        if counter.customer in verifiers and status in _TRIED:
+            work.probed += 1
+            work.probed_failed += status in _FAILED
         if charge := receipt.charge_atto:
             work.charge_atto += charge
             payer = (counter.customer, counter.service_class)

@@ -10,6 +10,11 @@ verifiers, each with prompts of its own, came to the same:
 With three verifiers, a quorum of two and an exact test an honest provider is suspected in at most 3 of 10,000 epochs
 and convicted in at most 3 of 100,000,000.
 
+Special-casing: if failure does not look at who asks, the failures among a verifier's first tries and the customers'
+attempts fall as they happen to fall (Fisher's exact test, one-sided). Where a quorum finds them to miss its probes by
+less than `SPECIAL_PPB` of chance, canaries and compared answers prove nothing, because they were recognised: all of
+them count as failed. Fifteen tries, none failed, and five customers, all failed: one deal of 15,504, so 64,500 ppb.
+
 Hardware: with `s` the largest number of slow epochs on end that a quorum of verifiers all count, level 8 comes when `s`
 is 3, and again at 6, 9 and so on. Verifiers count 4, 3 and 0: two of them, a quorum, count at least 3, so level 8.
 """
@@ -18,12 +23,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 
+from contracts.messages import CheckDay
+from rewards.epoch import Work
+from rewards.measurement import PPB
 from rewards.types import EpochInputs, SignedCheckDay
 
-PPB = 1_000_000_000
 SUSPECT_PPB = 10_000_000
 WRONG_PPB = 100_000
+SPECIAL_PPB = 100_000
 SLOW_EPOCHS = 3
 WRONG_LEVEL = 7
 HARDWARE_LEVEL = 8
@@ -44,7 +53,7 @@ class Checked:
 NOTHING = Checked()
 
 
-def check(inputs: EpochInputs) -> dict[str, Checked]:
+def check(inputs: EpochInputs, work: Mapping[str, Work]) -> dict[str, Checked]:
     """Return what was found of every provider that was asked a canary or checked."""
     counts: dict[str, tuple[int, int]] = {}
     for canary in inputs.canary_days:
@@ -54,12 +63,12 @@ def check(inputs: EpochInputs) -> dict[str, Checked]:
     for signed in inputs.check_days:
         days.setdefault(signed.day.provider, []).append(signed)
     return {
-        name: _judge(counts.get(name, (0, 0)), days.get(name, ()), inputs.quorum)
+        name: _judge(counts.get(name, (0, 0)), days.get(name, ()), work[name], inputs.quorum)
         for name in sorted(counts.keys() | days.keys())
     }
 
 
-def _judge(canaries: tuple[int, int], days: Sequence[SignedCheckDay], quorum: int) -> Checked:
+def _judge(canaries: tuple[int, int], days: Sequence[SignedCheckDay], work: Work, quorum: int) -> Checked:
     asked, passed = canaries
     compared = [signed.day for signed in days if signed.day.completions]
     suspects = [day for day in compared if day.model_ppb <= SUSPECT_PPB]
@@ -75,12 +84,37 @@ def _judge(canaries: tuple[int, int], days: Sequence[SignedCheckDay], quorum: in
         passed -= sum(day.completions for day in suspects)
     if wrong >= quorum:
         level = WRONG_LEVEL
+    special = sum(_special(signed.day, work) for signed in days)
+    if special >= quorum:
+        passed = 0
+        numbers = {"verifiers": special, "quorum": quorum, "customers": work.served + work.failed - work.probed}
+        findings.append(("special-casing = customers fail where probes do not", numbers))
     slow = agreed((signed.day.slow_epochs for signed in days if signed.day.bursts), quorum)
     if slow:
         findings.append(("hardware = epochs on end below half of the declared class", {"slow_epochs": slow}))
     if slow and slow % SLOW_EPOCHS == 0:
         level = HARDWARE_LEVEL
     return Checked(asked, passed, level, tuple(findings))
+
+
+def outcomes_ppb(probes: int, probes_failed: int, others: int, others_failed: int) -> int:
+    """Return the p-value, in ppb rounded up, that failures miss the probes as they do or more (Fisher, 1935).
+
+    Of `probes` first tries `probes_failed` failed, of `others` attempts `others_failed`. Four probes of which none and
+    four others of which all failed: one of 70 deals, 14,285,715 ppb.
+    """
+    failed = probes_failed + others_failed
+    deals = comb(probes + others, failed)
+    low = sum(comb(probes, k) * comb(others, failed - k) for k in range(max(0, failed - others), probes_failed + 1))
+    return -(-low * PPB // deals)
+
+
+def _special(day: CheckDay, work: Work) -> bool:
+    """Say whether customers fail where this verifier's probes do not; what probes themselves left is no customer's."""
+    others, failed = work.served + work.failed - work.probed, work.failed - work.probed_failed
+    if not failed or not day.tries:
+        return False
+    return outcomes_ppb(day.tries, day.failed_tries, others, failed) <= SPECIAL_PPB
 
 
 def agreed(counts: Iterable[int], quorum: int) -> int:

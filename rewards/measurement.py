@@ -18,6 +18,7 @@ from contracts.types import UNMEASURED_BUCKET, ProviderRecord, ProviderStatus, S
 from rewards.errors import BadProbe
 
 PPM = 1_000_000
+PPB = 1_000_000_000
 WORDS = 6
 WORD_BITS = 256
 BUCKET_UPPER_MS = (20, 32, 51, 82, 131, 210, 336, 537, 859, 1374, 2199, 3518, 5629, 9007, 14412)

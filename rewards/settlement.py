@@ -62,7 +62,7 @@ def settle(inputs: EpochInputs) -> Settlement:
     work = tally(inputs)
     market = measure(inputs, work)
     measured = market.of
-    checked = check(inputs)
+    checked = check(inputs, work)
     canaries = {name: (one.asked, one.passed) for name, one in checked.items()}
     ratings = _ratings(inputs)
     observed = {

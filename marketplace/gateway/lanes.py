@@ -27,18 +27,27 @@ class Lane:
     heads: dict[str, bytes] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        common = (
-            f" HTTP/1.1\r\nhost: {self.endpoint.authority}\r\ncontent-type: application/json\r\n"
-            "accept: */*\r\naccept-encoding: identity\r\nuser-agent: bonded-gateway\r\n"
-        )
-        object.__setattr__(self, "heads", {path: f"POST {path}{common}".encode() for path in PATHS})
+        object.__setattr__(self, "heads", {path: request_head(path, self.endpoint) for path in PATHS})
 
     def request(self, path: str, body: bytes, ticket: bytes, salt: bytes) -> bytes:
         """Return a whole HTTP request: the customer's body byte for byte, and of its headers none."""
-        return b"%bx-bonded-ticket: %b\r\nx-bonded-salt: %b\r\ncontent-length: %d\r\n\r\n%b" % (
-            self.heads[path],
-            ticket,
-            salt.hex().encode(),
-            len(body),
-            body,
-        )
+        return whole_request(self.heads[path], ticket, salt.hex().encode(), body)
+
+
+def request_head(path: str, endpoint: Endpoint) -> bytes:
+    """Return the part of a request to a provider that is the same for all of one path."""
+    return (
+        f"POST {path} HTTP/1.1\r\nhost: {endpoint.authority}\r\ncontent-type: application/json\r\n"
+        "accept: */*\r\naccept-encoding: identity\r\nuser-agent: bonded-gateway\r\n"
+    ).encode()
+
+
+def whole_request(head: bytes, ticket: bytes, salt: bytes, body: bytes) -> bytes:
+    """Return head, ticket, salt (in hexadecimal digits) and body in the order that verifiers keep to as well."""
+    return b"%bx-bonded-ticket: %b\r\nx-bonded-salt: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+        head,
+        ticket,
+        salt,
+        len(body),
+        body,
+    )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from marketplace.gateway.addresses import AddressRefused, Endpoint, parse_endpoint
 from marketplace.gateway.connection import Connection, Fault, Limits, UpstreamFailed
+from marketplace.gateway.lanes import request_head, whole_request
 from marketplace.gateway.upstream import Upstream
 
 _OFFER_BYTES = 1 << 20
@@ -41,14 +42,14 @@ class CheckedRoad:
 
     @contextlib.asynccontextmanager
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> AsyncIterator[ArrivingAnswer]:
-        """Open a POST; raises OSError or TimeoutError when the provider cannot be reached or its address is refused."""
+        """Open a POST, byte for byte as a gateway would.
+
+        Raises OSError or TimeoutError when the provider cannot be reached or its address is refused.
+        """
         endpoint, path = self._split(url)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = (
-            f"POST {path} HTTP/1.1\r\nhost: {endpoint.authority}\r\n{lines}accept: */*\r\n"
-            f"accept-encoding: identity\r\nuser-agent: bonded-gateway\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
-        async with self._exchange(endpoint, head.encode() + body) as connection:
+        ticket, salt = (headers[name].encode() for name in ("x-bonded-ticket", "x-bonded-salt"))
+        request = whole_request(request_head(path, endpoint), ticket, salt, body)
+        async with self._exchange(endpoint, request) as connection:
             yield ArrivingAnswer(connection)
 
     async def offer(self, endpoint_url: str) -> bytes:

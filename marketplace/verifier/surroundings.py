@@ -21,13 +21,12 @@ from contracts.operators import Operators
 from contracts.staking import Staking
 from contracts.transactions import Sender
 from contracts.types import ProviderRecord, ProviderStatus, Timing
+from marketplace.gateway.inquiry import CHAT, read_inquiry
 from marketplace.verifier.road import CheckedRoad
 from rewards.verifier.probe import ProbeResult
 from rewards.verifier.service import OfferedModel, TicketRefused
 
 log = structlog.get_logger("verifier")
-
-_MAX_INPUT_TOKENS = 128
 
 
 class ChainAndGateway:
@@ -110,12 +109,14 @@ class ChainAndGateway:
             raise OSError(str(error)) from error
         self._committed.add(epoch)
 
-    async def ticket(self, provider: str, model: str, max_output_tokens: int, request_digest: bytes) -> dict[str, Any]:
-        """Buy a ticket for a direct call at the gateway."""
+    async def ticket(
+        self, provider: str, model: str, body: bytes, max_output_tokens: int, request_digest: bytes
+    ) -> dict[str, Any]:
+        """Buy a ticket for a direct call at the gateway, for as many tokens as it would put into one of its own."""
         asked = {
             "provider": provider,
             "model": model,
-            "max_input_tokens": _MAX_INPUT_TOKENS,
+            "max_input_tokens": read_inquiry(CHAT, body).input_tokens_most,
             "max_output_tokens": max_output_tokens,
             "request_digest": "0x" + request_digest.hex(),
         }

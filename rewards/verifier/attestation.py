@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.errors import BadMessage, BadSignature
-from contracts.messages import CanaryDay, CheckDay, ProbeDay
+from contracts.messages import ZERO32, CanaryDay, CheckDay, ProbeDay
 from contracts.signing import Signer
 from rewards.measurement import Probe, probe_day
 from rewards.types import SignedCanaryDay, SignedCheckDay, SignedProbeDay
 from rewards.verifier.challenge import Pool
+from rewards.verifier.equality import compare
 from rewards.verifier.samples import Samples, collect
 from rewards.verifier.store import Measurement
 
@@ -57,34 +58,36 @@ def check_days(
 ) -> tuple[tuple[SignedCheckDay, ...], tuple[Samples, ...]]:
     """Compare every provider's answers to the pool's requests with the reference's, and sign what comes of it.
 
-    Returns one CheckDay per provider that answered any, and the answers behind each, in the same order.
+    Returns one CheckDay per provider that was tried, and the answers behind those that compared any.
     """
     answers: dict[str, dict[int, list[str]]] = {}
+    tries: dict[str, list[bool]] = {}
     for one in measurements:
         if one.prompt is not None:
             answers.setdefault(one.provider, {}).setdefault(one.prompt, []).append(one.answer)
+        if one.again or one.verdict.up is not None:
+            tries.setdefault(one.provider, []).append(one.again or not one.verdict.up)
     signed: list[SignedCheckDay] = []
     kept: list[Samples] = []
-    if pool is None:
-        return (), ()
-    for provider in sorted(answers):
-        samples = collect(signer.address, provider, epoch, pool, answers[provider])
-        if samples is None:
-            continue
-        found = samples.test()
+    for provider in sorted(tries):
+        samples = collect(signer.address, provider, epoch, pool, answers.get(provider, {})) if pool else None
+        found = samples.test() if samples else compare(())
         day = CheckDay(
             provider=provider,
             epoch=epoch,
-            weights=samples.weights,
+            weights=samples.weights if samples else ZERO32,
             completions=found.completions,
             model_ppb=found.p_ppb,
             bursts=0,
             capacity_ppm=0,
             slow_epochs=0,
-            samples=samples.seal()[1],
+            tries=len(tries[provider]),
+            failed_tries=sum(tries[provider]),
+            samples=samples.seal()[1] if samples else ZERO32,
         )
         signed.append(SignedCheckDay(signer.address, day, signer.sign(day.digest(separator))))
-        kept.append(samples)
+        if samples:
+            kept.append(samples)
     return tuple(signed), tuple(kept)
 
 

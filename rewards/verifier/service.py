@@ -69,8 +69,10 @@ class Surroundings(Protocol):
     async def commit_seed(self, epoch: int, commitment: bytes) -> None:
         """Put the commitment on chain unless it stands there; returns quietly when the epoch has begun."""
 
-    async def ticket(self, provider: str, model: str, max_output_tokens: int, request_digest: bytes) -> dict[str, Any]:
-        """Buy a ticket for a direct call; raises TicketRefused."""
+    async def ticket(
+        self, provider: str, model: str, body: bytes, max_output_tokens: int, request_digest: bytes
+    ) -> dict[str, Any]:
+        """Buy a ticket for a direct call with this body, in all its fields like a relayed one; raises TicketRefused."""
 
     async def hand_in(self, result: ProbeResult) -> None:
         """Give the provider's receipt to the gateway, so that it is paid."""
@@ -232,22 +234,25 @@ class Verifier:
             if verdict.up is not False:
                 break
         if result is None or challenge is None or not verdict.up:
-            return Measurement(planned.provider, planned.slot, verdict, None, None)
+            return Measurement(planned.provider, planned.slot, verdict, None, None, again=again)
         text = result.text[:LENGTH].encode(errors="replace").decode()  # a stranger's text may hold half a character
         answer = text if challenge.prompt is not None else ""
         judged = challenge.passed(result.text)
-        return Measurement(planned.provider, planned.slot, verdict, result.ttft_ms, judged, challenge.prompt, answer)
+        return Measurement(
+            planned.provider, planned.slot, verdict, result.ttft_ms, judged, challenge.prompt, answer, again
+        )
 
     async def _attempt(
         self, epoch: int, planned: PlannedProbe, record: ProviderRecord, again: bool
     ) -> tuple[Verdict, ProbeResult | None, Challenge | None]:
-        """Buy a ticket, wait for the moment, ask.
+        """Wait for the moment, buy a ticket, ask: a ticket bought ahead would show by the time it has left.
 
         Where there is no ticket to be had, a provider that does not even show its offer is down; otherwise there is no
         evidence against it.
         """
         challenge: Challenge | None = None
         salt = hashlib.sha256(planned.salt).digest() if again else planned.salt
+        await asyncio.sleep(max(0.0, self._moment(epoch, planned) - self.now()))
         try:
             model = await self.surroundings.model_of(record)
             if model is None:
@@ -255,13 +260,12 @@ class Verifier:
             challenge = self._challenge(epoch, planned, salt, model)
             request_digest = hashlib.sha256(salt + challenge.body).digest()
             ticket = await self.surroundings.ticket(
-                planned.provider, model.id, challenge.max_output_tokens, request_digest
+                planned.provider, model.id, challenge.body, challenge.max_output_tokens, request_digest
             )
         except (OSError, TimeoutError, TicketRefused) as error:
             log.info("no ticket for a probe", provider=planned.provider, error=str(error) or type(error).__name__)
             shown = await self.surroundings.reachable(record)
             return (Verdict.UNASKED if shown else Verdict.UNREACHABLE), None, None
-        await asyncio.sleep(max(0.0, self._moment(epoch, planned) - self.now()))
         async with self._gate:
             result = await probe(
                 self.transport,

@@ -26,7 +26,8 @@ class Measurement:
     """What one probe came to.
 
     `slot` counts from the epoch's first; `ttft_ms` is None unless the first token arrived; `canary` is None unless
-    judged; `prompt` is the place in the epoch's pool of a sampled request that was answered, and `answer` the answer.
+    judged; `prompt` is the place in the epoch's pool of a sampled request that was answered, and `answer` the answer;
+    `again`: the first try had failed.
     """
 
     provider: str
@@ -36,6 +37,7 @@ class Measurement:
     canary: bool | None
     prompt: int | None = None
     answer: str = ""
+    again: bool = False
 
 
 class MeasurementStore:
@@ -59,6 +61,7 @@ class MeasurementStore:
                 "verdict": measurement.verdict.value,
                 "ttft_ms": measurement.ttft_ms,
                 "canary": measurement.canary,
+                "again": measurement.again,
                 **(
                     {"prompt": measurement.prompt, "answer": measurement.answer}
                     if measurement.prompt is not None
@@ -110,7 +113,10 @@ class MeasurementStore:
                 row = json.loads(line)
             except ValueError:
                 continue
-            verdict, sampled = Verdict(row["verdict"]), (row.get("prompt"), row.get("answer", ""))
+            verdict, sampled = (
+                Verdict(row["verdict"]),
+                (row.get("prompt"), row.get("answer", ""), row.get("again", False)),
+            )
             found.append(Measurement(row["provider"], row["slot"], verdict, row["ttft_ms"], row["canary"], *sampled))
         return tuple(found)
 

@@ -130,7 +130,9 @@ class MemorySurroundings:
         """Keep the first commitment of an epoch, as the contract does."""
         self.committed.setdefault(epoch, commitment)
 
-    async def ticket(self, provider: str, model: str, max_output_tokens: int, request_digest: bytes) -> dict[str, Any]:
+    async def ticket(
+        self, provider: str, model: str, body: bytes, max_output_tokens: int, request_digest: bytes
+    ) -> dict[str, Any]:
         """Sign a ticket for anything."""
         self._jobs += 1
         ticket = Ticket(

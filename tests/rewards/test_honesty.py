@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from contracts.messages import CheckDay
+from contracts.messages import CheckDay, Status
+from rewards.epoch import tally
 from rewards.errors import InputsRefused
-from rewards.honesty import PPB, SUSPECT_PPB, WRONG_PPB, agreed, check
+from rewards.honesty import SUSPECT_PPB, WRONG_PPB, agreed, check, outcomes_ppb
+from rewards.measurement import PPB
 from rewards.settlement import settle
 from rewards.signatures import check_signatures
 from rewards.testing import Network
@@ -19,9 +24,11 @@ NET = Network(providers=5, customers=1)
 CHEAP = NET.provider_names[2]
 
 
-def day(verifier: int, model_ppb: int = PPB, slow: int = 0, completions: int = 20, provider: str = CHEAP):
+def day(
+    verifier: int, model_ppb: int = PPB, slow: int = 0, completions: int = 20, tries: int = 15, failed_tries: int = 0
+) -> SignedCheckDay:
     key = NET.verifier_keys[verifier]
-    found = CheckDay(provider, 0, b"\x06" * 32, completions, model_ppb, 2, 10**6, slow, b"\x07" * 32)
+    found = CheckDay(CHEAP, 0, b"\x06" * 32, completions, model_ppb, 2, 10**6, slow, tries, failed_tries, b"\x07" * 32)
     return SignedCheckDay(key.address, found, key.sign(found.digest(NET.separator)))
 
 
@@ -76,7 +83,7 @@ def test_what_a_quorum_agrees_on_is_the_largest_number_it_counts_at_least():
 
 def test_a_check_of_a_provider_that_was_not_measured_has_no_level():
     found = replace(inputs(day(0, 1), day(1, 1)), probe_days=())
-    assert check(found)[CHEAP].level == 7
+    assert check(found, tally(found))[CHEAP].level == 7
     assert leaf_of(settle(found), CHEAP).slash_level == 0
 
 
@@ -96,3 +103,47 @@ def test_check_days_are_part_of_what_must_be_signed_and_of_what_is_refused():
         settle(replace(good, check_days=good.check_days[::-1]))
     with pytest.raises(InputsRefused, match="modelPpb"):
         settle(inputs(day(0, 0)))
+
+
+def failing(customers: int, *days: SignedCheckDay) -> EpochInputs:
+    """Let so many attempts for customers fail at the provider."""
+    attempts = NET.attempts(0, customers, seed=3, failing=[CHEAP])
+    mine = [replace_provider(one) for one in attempts]
+    return replace(inputs(*days), attempts=tuple(sorted(mine, key=lambda one: one.receipt.job)))
+
+
+def replace_provider(one):
+    return NET.attempt(
+        CHEAP, one.countersignature.customer, one.countersignature.slot, job=one.receipt.job,
+        status=Status.PROVIDER_ERROR, signed=False,
+    )  # fmt: skip
+
+
+def test_fisher_s_four_of_four():
+    assert outcomes_ppb(4, 0, 4, 4) == 14_285_715
+    assert outcomes_ppb(15, 0, 5, 5) == 64_500
+    assert outcomes_ppb(10, 0, 10, 0) == PPB
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 12))
+def test_fisher_s_test_is_the_share_of_deals_counted_one_by_one(probes: int, a: int, others: int, b: int):
+    probes, others = max(probes, a), max(others, b)
+    deals = [math.comb(probes, k) * math.comb(others, a + b - k) for k in range(min(probes, a + b) + 1)]
+    assert outcomes_ppb(probes, a, others, b) == -(-sum(deals[: a + 1]) * PPB // sum(deals))
+
+
+def test_who_answers_probes_and_fails_customers_has_proven_nothing_by_its_canaries():
+    special = failing(6, day(0), day(1), day(2))
+    assert leaf_of(settle(special), CHEAP).verification_ppm == 0
+    (told,) = [dict(line.numbers) for line in settle(special).lines if line.rule.startswith("special-casing")]
+    assert told == {"verifiers": 3, "quorum": 2, "customers": 6}
+
+
+def test_who_fails_probes_and_customers_alike_is_only_unreliable():
+    flaky = failing(6, *(day(verifier, tries=15, failed_tries=7) for verifier in range(3)))
+    assert leaf_of(settle(flaky), CHEAP).verification_ppm == 10**6
+
+
+def test_one_verifier_s_word_that_probes_are_favoured_is_not_enough():
+    alone = failing(6, day(0), *(day(verifier, tries=15, failed_tries=9) for verifier in (1, 2)))
+    assert leaf_of(settle(alone), CHEAP).verification_ppm == 10**6

@@ -8,16 +8,19 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from marketplace.gateway.addresses import parse_endpoint
 from marketplace.gateway.connection import Limits
+from marketplace.gateway.lanes import Lane
 from marketplace.gateway.testing import MockProvider
 from marketplace.gateway.testing_faults import BEFORE_ANSWER
+from marketplace.gateway.tickets import Terms
 from marketplace.gateway.upstream import Upstream
 from marketplace.verifier import road as road_module
 from marketplace.verifier.road import CheckedRoad
 from tests.marketplace.gateway.conftest import DOMAIN, GATEWAY
 
 QUICK = Limits(first_byte_s=0.3, gap_s=0.3, total_s=1.0, body_bytes=10_000)
-HEADERS = {"content-type": "application/json"}
+HEADERS = {"content-type": "application/json", "x-bonded-ticket": "dGlja2V0", "x-bonded-salt": "ab" * 32}
 
 
 @pytest.fixture(autouse=True)
@@ -178,6 +181,18 @@ async def test_a_good_answer_comes_whole_and_the_request_is_what_it_says(road: C
         head = asked[0].decode()
         assert head.startswith("POST /v1/chat/completions HTTP/1.1\r\n") and f"host: {url[7:]}\r\n" in head
         assert "content-type: application/json\r\n" in head and "content-length: 2\r\n" in head
+
+
+async def test_a_probe_is_byte_for_byte_what_a_gateway_would_send(road: CheckedRoad) -> None:
+    whole = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+    async with answering(whole, then=lambda writer: None) as (url, asked):
+        await post(road, url)
+        lane = Lane(
+            provider="0x" + "11" * 20, model="m", endpoint=parse_endpoint(url, True), signers=frozenset(),
+            terms=Terms("0x" + "11" * 20, bytes(32), 1, 1, 1), context_length=9, slots=1,
+        )  # fmt: skip
+        relayed = lane.request("/v1/chat/completions", b"{}", b"dGlja2V0", b"\xab" * 32)
+        assert asked[0] + b"{}" == relayed
 
 
 async def test_an_offer_is_fetched_from_a_real_provider(road: CheckedRoad) -> None:

@@ -17,6 +17,7 @@ from contracts.operators import Operators
 from contracts.signing import keccak
 from contracts.transactions import Sender
 from contracts.types import ProviderRecord
+from marketplace.gateway.inquiry import CHAT, read_inquiry
 from marketplace.gateway.upstream import Upstream
 from marketplace.verifier.road import CheckedRoad
 from marketplace.verifier.surroundings import ChainAndGateway
@@ -108,7 +109,8 @@ def test_a_probe_with_a_bought_ticket_is_served_handed_in_and_paid(settled: Sett
 
     async def work() -> ProbeResult:
         digest = hashlib.sha256(salt + BODY).digest()
-        ticket = await desk.view.ticket(live.provider, "mock-model", 5, digest)
+        ticket = await desk.view.ticket(live.provider, "mock-model", BODY, 5, digest)
+        assert ticket["maxInputTokens"] == read_inquiry(CHAT, BODY).input_tokens_most, "as in the gateway's own"
         held = settled.services.accounts.balance(customer).held_atto - before.held_atto
         assert held > 0, "a ticket places a hold, as a customer's does"
         return await probe(desk.road, live.endpoint, live.signer, desk.view.separator, ticket, salt, BODY, 5.0)
@@ -127,7 +129,7 @@ def test_a_receipt_that_lies_is_not_taken(settled: Settled, desk: Desk):
     live, salt = desk.live(), secrets.token_bytes(32)
 
     async def work() -> ProbeResult:
-        ticket = await desk.view.ticket(live.provider, "mock-model", 5, hashlib.sha256(salt + BODY).digest())
+        ticket = await desk.view.ticket(live.provider, "mock-model", BODY, 5, hashlib.sha256(salt + BODY).digest())
         return await probe(desk.road, live.endpoint, live.signer, desk.view.separator, ticket, salt, BODY, 5.0)
 
     result = settled.do(work())
@@ -147,7 +149,7 @@ def test_no_ticket_is_given_for_what_cannot_be_served(settled: Settled, desk: De
         (live.provider, "mock-model", 10**8),
     ):
         with pytest.raises(TicketRefused):
-            settled.do(desk.view.ticket(provider, model, tokens, b"\x01" * 32))
+            settled.do(desk.view.ticket(provider, model, BODY, tokens, b"\x01" * 32))
 
 
 def test_no_ticket_is_given_without_key_or_money(settled: Settled, tmp_path: Path):
@@ -156,7 +158,7 @@ def test_no_ticket_is_given_without_key_or_money(settled: Settled, tmp_path: Pat
     async def ask(key: str, url: str | None = None) -> None:
         made = Desk(settled, tmp_path / secrets.token_hex(4), key, url)
         try:
-            await made.view.ticket(settled.live_owner.address, "mock-model", 5, b"\x01" * 32)
+            await made.view.ticket(settled.live_owner.address, "mock-model", BODY, 5, b"\x01" * 32)
         finally:
             await made.close()
 
@@ -178,7 +180,7 @@ def test_a_ticket_for_another_request_is_no_ticket(settled: Settled, desk: Desk,
 
     monkeypatch.setattr(desk.view, "_post", swapped)
     with pytest.raises(TicketRefused, match="another request"):
-        settled.do(desk.view.ticket(live.provider, "mock-model", 5, b"\x01" * 32))
+        settled.do(desk.view.ticket(live.provider, "mock-model", BODY, 5, b"\x01" * 32))
 
 
 def test_a_seed_is_committed_once_and_a_late_one_is_no_error(settled: Settled, desk: Desk):

@@ -76,7 +76,7 @@ def test_a_document_of_a_verifier_that_checks_nothing_is_read_too():
 def test_a_check_day_says_how_many_answers_were_compared_and_its_samples_say_the_rest():
     same, other = Measurement(A, 1, Verdict.SERVED, 9, None, 1, "blue"), seen(B, 2, Verdict.SERVED, 9)
     seen_twice = [Measurement(A, 3, Verdict.SERVED, 9, None, 0, "no"), same, other]
-    (signed,), (samples,) = check_days(VERIFIER, SEPARATOR, 7, seen_twice, POOL)
+    (signed, _), (samples,) = check_days(VERIFIER, SEPARATOR, 7, seen_twice, POOL)
     assert signed.day.signed_by(SEPARATOR, signed.signature) == VERIFIER.address
     assert (signed.day.provider, signed.day.completions, signed.day.weights) == (A, 2, POOL.weights)
     data, digest = samples.seal()
@@ -84,9 +84,27 @@ def test_a_check_day_says_how_many_answers_were_compared_and_its_samples_say_the
     assert read_samples(data, digest).test().p_ppb == signed.day.model_ppb == 250_000_000
 
 
-def test_without_a_pool_or_answers_there_is_nothing_to_check():
-    assert check_days(VERIFIER, SEPARATOR, 7, [seen(A, 1, Verdict.SERVED, 9)], POOL) == ((), ())
-    assert check_days(VERIFIER, SEPARATOR, 7, [Measurement(A, 1, Verdict.SERVED, 9, None, 0, "x")], None) == ((), ())
+def test_without_a_pool_or_answers_only_tries_are_counted():
+    for one, pool in (
+        (seen(A, 1, Verdict.SERVED, 9), POOL),
+        (Measurement(A, 1, Verdict.SERVED, 9, None, 0, "x"), None),
+    ):
+        (signed,), samples = check_days(VERIFIER, SEPARATOR, 7, [one], pool)
+        assert (signed.day.completions, signed.day.model_ppb, signed.day.samples) == (0, 10**9, bytes(32))
+        assert samples == ()
+    assert check_days(VERIFIER, SEPARATOR, 7, [seen(A, 1, Verdict.UNASKED)], POOL) == ((), ())
+
+
+def test_a_check_day_counts_first_tries_whatever_the_second_brought():
+    tried = [
+        seen(A, 1, Verdict.SERVED, 9),
+        Measurement(A, 2, Verdict.SERVED, 9, None, again=True),
+        Measurement(A, 3, Verdict.TIMEOUT, None, None, again=True),
+        Measurement(A, 4, Verdict.BUSY, None, None, again=True),
+        seen(A, 5, Verdict.BUSY),
+    ]
+    (signed,), _ = check_days(VERIFIER, SEPARATOR, 7, tried, None)
+    assert (signed.day.tries, signed.day.failed_tries) == (4, 3)
 
 
 def test_a_document_of_somebody_else_of_another_epoch_or_changed_is_refused():

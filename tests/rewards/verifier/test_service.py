@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -32,10 +33,10 @@ MASTER = b"\x05" * 32
 class Surroundings(MemorySurroundings):
     """Refuses tickets for one provider."""
 
-    async def ticket(self, provider: str, model: str, max_output_tokens: int, request_digest: bytes):
+    async def ticket(self, provider: str, *rest: Any):
         if provider == POOR.address:
             raise TicketRefused("balance too low")
-        return await super().ticket(provider, model, max_output_tokens, request_digest)
+        return await super().ticket(provider, *rest)
 
 
 class FixedPool:
@@ -89,7 +90,8 @@ async def test_an_epoch_is_committed_probed_and_attested(tmp_path: Path):
     assert [(signed.day.asked, signed.day.passed) for signed in canaries] == (
         [(asked_canaries, asked_canaries)] if asked_canaries else []
     )
-    (checked,) = read.check_days
+    checked, gone = sorted(read.check_days, key=lambda one: one.day.provider != UP.address)
+    assert gone.day.tries == gone.day.failed_tries == 5
     assert checked.day.completions == sum(1 for body in agent.asked if body == {"model": "m", "messages": [1]}) > 0
     with verifier.store.blobs.open("samples", checked.day.samples, 1 << 20) as opened:
         samples = read_samples(opened.read(), checked.day.samples)
@@ -116,10 +118,10 @@ async def test_without_a_ticket_only_a_provider_out_of_reach_is_down(tmp_path: P
 class Faulty(Surroundings):
     """Fails in a way nobody foresaw wherever one provider is concerned."""
 
-    async def ticket(self, provider: str, model: str, max_output_tokens: int, request_digest: bytes):
+    async def ticket(self, provider: str, *rest: Any):
         if provider == GONE.address:
             raise ZeroDivisionError("a fault of the verifier itself")
-        return await super().ticket(provider, model, max_output_tokens, request_digest)
+        return await super().ticket(provider, *rest)
 
 
 class FullDisk(MeasurementStore):
