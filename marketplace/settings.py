@@ -58,6 +58,10 @@ class GatewaySettings(CommonSettings):
     drain_every_s: float = Field(default=0.25, gt=0, description="How often the journal is copied into the database.")
     stop_s: float = Field(default=20.0, ge=0, description="How long running answers may take when stopping.")
     public_url: str = Field(default="", description="How customers reach the gateway; default: the listening address.")
+    evidence: str = Field(
+        default="",
+        description="Folder or URL of the epochs' evidence, for the pages of providers; default: data folder.",
+    )
     directory_s: float = Field(default=2.0, gt=0, description="How often providers are read from the chain.")
     default_output_tokens: int = Field(
         default=1024, gt=0, description="Tokens ordered for a request that sets no limit; they decide its hold."

@@ -155,6 +155,16 @@ def copy_bundle(source: Source, store: FolderStore, digest: bytes) -> None:
     copy_blob(source, store, "manifest", digest, _MANIFEST_MOST)
 
 
+def read_attestations(source: Source, digest: bytes) -> Iterator[tuple[str, Any]]:
+    """Yield (kind, signed day) of a bundle's attestations alone, as they stand; whoever wants to trust them replays.
+
+    Raises EvidenceMissing or EvidenceDamaged naming the file; its digest is known only at the end.
+    """
+    files, _ = read_manifest(source, digest)
+    for _, found in _lines(source, files, "attestations.jsonl", _read_attestation):
+        yield found
+
+
 def _report_bytes(report: Report) -> bytes:
     value = plain(report)
     del value["evidence"]

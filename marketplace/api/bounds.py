@@ -16,9 +16,16 @@ RowNumber = Annotated[int | None, Query(ge=0, le=_BIGINT_MOST)]
 _JOB_DIGITS = 64
 
 
+def job_bytes(text: str) -> bytes | None:
+    """Return the 32 bytes of a job's name, with or without 0x; None for a text that names none."""
+    digits = text.removeprefix("0x").lower()
+    named = len(digits) == _JOB_DIGITS and set(digits) <= set("0123456789abcdef")
+    return bytes.fromhex(digits) if named else None
+
+
 def job_number(text: str) -> bytes:
     """Return the 32 bytes of a job's name, with or without 0x; raises HTTPException 400."""
-    digits = text.removeprefix("0x").lower()
-    if len(digits) != _JOB_DIGITS or not set(digits) <= set("0123456789abcdef"):
+    found = job_bytes(text)
+    if found is None:
         raise HTTPException(400, "a job is named by 32 bytes in hex, as in receipts and in x-bonded-job")
-    return bytes.fromhex(digits)
+    return found

@@ -15,6 +15,7 @@ from contracts.event_types import (
     SlashProposed,
 )
 from contracts.messages import Status
+from marketplace.api.bounds import job_bytes
 from marketplace.api.source import Source, transaction
 from marketplace.api.views import BalanceView, CreditRow, KeyView, ReceiptRow, UsageRow
 from marketplace.caps import cap_for, read_caps
@@ -121,11 +122,8 @@ class CustomerReads:
 
     async def receipts_of_job(self, customer: str, job: str) -> list[ReceiptRow]:
         """Return the receipts of one of the customer's own jobs, in order of attempt; none for other people's."""
-        try:
-            raw = bytes.fromhex(job.removeprefix("0x"))
-        except ValueError:
-            return []
-        if len(raw) != _JOB_BYTES:
+        raw = job_bytes(job)
+        if raw is None:
             return []
         async with self._source.database.begin() as connection:
             found = await connection.execute(

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from contracts.errors import BadAddress, ContractsError
 from marketplace.accounts import UnknownKey
+from marketplace.api.knocks import TooManyRefused
 from marketplace.api.sessions import SessionEnded, SignInRefused
 from marketplace.dashboard.rendering import FormRefused, Renderer
 from marketplace.errors import BondedError
@@ -42,6 +43,10 @@ def answer_failures(app: FastAPI, pages: Renderer) -> None:
     @app.exception_handler(SignInRefused)
     async def sign_in_refused(request: Request, error: SignInRefused) -> Response:
         return await shaped(request, 401, str(error), "sign_in_refused")
+
+    @app.exception_handler(TooManyRefused)
+    async def slow_down(request: Request, error: TooManyRefused) -> Response:
+        return await shaped(request, 429, str(error), "too_many_refused")
 
     @app.exception_handler(FormRefused)
     async def form_refused(request: Request, error: FormRefused) -> Response:

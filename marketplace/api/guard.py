@@ -7,9 +7,12 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from marketplace.gateway.asgi import AsgiApp, Message, Receive, Scope, Send
+from marketplace.api.origin import from_elsewhere
+from marketplace.gateway.asgi import AsgiApp, Message, Receive, Scope, Send, answer_error
+from marketplace.gateway.errors import other_site
 
 MOST_BODY_BYTES = 64 * 1024
+_READING = ("GET", "HEAD", "OPTIONS")
 _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"))
 _PAGES = (
     b"content-security-policy",
@@ -19,20 +22,25 @@ _PAGES = (
 
 
 class Guard:
-    """An ASGI middleware.
+    """An ASGI middleware. `public`: the host of the gateway's public URL, "" without one.
 
     Whatever is not a file of the dashboard's own is somebody's alone and is stored nowhere on the way.
     """
 
-    def __init__(self, app: AsgiApp) -> None:
+    def __init__(self, app: AsgiApp, public: str = "") -> None:
         self._app = app
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; a body above the bound is a 413."""
+        """Answer one request; a body above the bound is a 413, what the page of another site would change a 403."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await self._app(scope, _bounded(receive), _careful(send, scope["path"]))
+        send = _careful(send, scope["path"])
+        if scope["method"] not in _READING and from_elsewhere(dict(scope["headers"]), self._public):
+            await answer_error(send, other_site())
+            return
+        await self._app(scope, _bounded(receive), send)
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -49,7 +49,7 @@ class PublicReads:
     async def epochs(self) -> list[EpochRow]:
         """Return the submitted reports, newest first; cancelled ones too."""
         async with self._source.database.begin() as connection:
-            return [_epoch(one) for one in await read_submissions(connection, _MOST_EPOCHS)]
+            return [epoch_row(one) for one in await read_submissions(connection, _MOST_EPOCHS)]
 
     async def epoch(self, epoch: int) -> EpochDetail | None:
         """Return an epoch's report with its lines; None while none stands."""
@@ -60,7 +60,7 @@ class PublicReads:
             leaves = await read_leaves(connection, standing[0])
             before = [one for one in await read_submissions(connection, 2, epoch - 1) if one.standing]
             earlier = {leaf.provider: leaf for leaf in await read_leaves(connection, before[0])} if before else {}
-        return EpochDetail(_epoch(standing[0]), tuple(_leaf(leaf, earlier.get(leaf.provider)) for leaf in leaves))
+        return EpochDetail(epoch_row(standing[0]), tuple(_leaf(leaf, earlier.get(leaf.provider)) for leaf in leaves))
 
     async def status(self) -> StatusView:
         """Return where clock, chain and market stand."""
@@ -107,14 +107,15 @@ def _provider(entry: dict[str, Any], leaf: Leaf | None, epoch: int, slashed: int
         score_ppm=leaf.score_ppm if leaf else None,
         uptime_ppm=leaf.uptime_ppm if leaf else None,
         success_ppm=leaf.success_ppm if leaf else None,
-        ttft_p95_ms=_bucket_ms(leaf.ttft_p95_bucket) if leaf else None,
+        ttft_p95_ms=bucket_ms(leaf.ttft_p95_bucket) if leaf else None,
         strikes=leaf.strikes if leaf else None,
         slashed_units=slashed,
         slash=slash,
     )
 
 
-def _epoch(one: Submitted) -> EpochRow:
+def epoch_row(one: Submitted) -> EpochRow:
+    """Return a submission as a row of the table of epochs."""
     totals = one.fields["totals"]
     return EpochRow(
         epoch=one.epoch,
@@ -137,7 +138,7 @@ def _leaf(leaf: Leaf, before: Leaf | None) -> LeafRow:
         fees_units=leaf.cumulative_fees - (before.cumulative_fees if before else 0),
         incentive_units=leaf.cumulative_incentive - (before.cumulative_incentive if before else 0),
         uptime_ppm=leaf.uptime_ppm,
-        ttft_p95_ms=_bucket_ms(leaf.ttft_p95_bucket),
+        ttft_p95_ms=bucket_ms(leaf.ttft_p95_bucket),
         success_ppm=leaf.success_ppm,
         verification_ppm=leaf.verification_ppm,
         score_ppm=leaf.score_ppm,
@@ -148,7 +149,7 @@ def _leaf(leaf: Leaf, before: Leaf | None) -> LeafRow:
     )
 
 
-def _bucket_ms(bucket: int) -> int | None:
+def bucket_ms(bucket: int) -> int | None:
     """Return a bucket's upper bound; the last, open one is given as twice the bound before it."""
     if bucket == UNMEASURED_BUCKET:
         return None

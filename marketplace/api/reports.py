@@ -19,7 +19,8 @@ from contracts.types import Leaf
 from marketplace.api.source import events_named
 from marketplace.models import chain_events
 
-_epoch = cast(chain_events.c.fields["epoch"].astext, BigInteger)
+event_epoch = cast(chain_events.c.fields["epoch"].astext, BigInteger)
+"""The epoch that an event names, as SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,10 @@ class Submitted:
         return self.state != "cancelled"
 
 
-async def read_submissions(connection: AsyncConnection, most: int, epoch: int | None = None) -> list[Submitted]:
-    """Return the newest submissions, newest first; of one epoch only if one is given."""
+async def read_submissions(
+    connection: AsyncConnection, most: int, epoch: int | None = None, before: int | None = None
+) -> list[Submitted]:
+    """Return the newest submissions, newest first; of one epoch only, or of epochs before one, if that is given."""
     query = (
         select(chain_events.c.id, chain_events.c.fields, chain_events.c.tx_hash)
         .where(chain_events.c.name == ReportSubmitted.__name__)
@@ -47,7 +50,9 @@ async def read_submissions(connection: AsyncConnection, most: int, epoch: int | 
         .limit(most)
     )
     if epoch is not None:
-        query = query.where(_epoch == epoch)
+        query = query.where(event_epoch == epoch)
+    if before is not None:
+        query = query.where(event_epoch < before)
     rows = (await connection.execute(query)).all()
     cancelled = {row.fields["digest"] for row in await events_named(connection, ReportCancelled.__name__)}
     completed = await _newest_of(connection, ReportCompleted.__name__)
@@ -70,7 +75,7 @@ async def read_leaves(connection: AsyncConnection, one: Submitted) -> tuple[Leaf
     """Return the leaves published for a submission that stands, in their order; fewer while it is incomplete."""
     found = await connection.execute(
         select(chain_events.c.fields)
-        .where(chain_events.c.name == LeavesPublished.__name__, _epoch == one.epoch, chain_events.c.id > one.id)
+        .where(chain_events.c.name == LeavesPublished.__name__, event_epoch == one.epoch, chain_events.c.id > one.id)
         .order_by(chain_events.c.id)
     )
     return tuple(leaf for (fields,) in found for leaf in _unpacked(fields["packed"]))
@@ -88,7 +93,7 @@ async def _newest_of(connection: AsyncConnection, name: str) -> dict[int, int]:
     """Return where the newest event of a name stands, by epoch."""
     rows: Sequence[Any] = (
         await connection.execute(
-            select(_epoch.label("epoch"), chain_events.c.id)
+            select(event_epoch.label("epoch"), chain_events.c.id)
             .where(chain_events.c.name == name)
             .order_by(chain_events.c.id)
         )

@@ -29,7 +29,7 @@ _SWEEP_EVERY_S = 60.0
 
 class BatchService:
     """Batches of one gateway. `known` tells whether somebody offers a model, `check_open` raises ApiError while no new
-    work is taken.
+    work is taken, `public` is the host of the gateway's public URL.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class BatchService:
         check_open: Callable[[], None] = lambda: None,
         sessions: Sessions | None = None,
         upload_bounds: UploadBounds | None = None,
+        public: str = "",
     ) -> None:
         self._database = database
         self._desk = desk
@@ -50,7 +51,7 @@ class BatchService:
         self.workers = Workers(database, desk, drainer, _quietly(check_open))
         self.ender = Ender(database, desk.clock)
         self.routes = BatchRoutes(
-            Callers(desk.accounts, sessions),
+            Callers(desk.accounts, sessions, public),
             self.files,
             Uploads(self.files, desk.clock, upload_bounds),
             Batches(database),

@@ -43,6 +43,24 @@ def moment(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
+def unix(value: int) -> str:
+    """Write a unix time to the minute, in UTC."""
+    return moment(datetime.fromtimestamp(value, UTC)) + " UTC"
+
+
+def span(seconds: int) -> str:
+    """Write a duration in its largest whole unit: span(129600) is 36 hours, span(90) is 90 seconds."""
+    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size and seconds % size == 0:
+            return f"{seconds // size} {name}"
+    return f"{seconds} seconds"
+
+
+def thousands(value: int) -> str:
+    """Write a count with its thousands apart: 1234567 is 1,234,567."""
+    return f"{value:,}"
+
+
 def words(value: str) -> str:
     """Write an identifier as words: provider_error is provider error."""
     return value.replace("_", " ")
@@ -61,4 +79,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "words": words,
     "cut": cut,
     "moment": moment,
+    "unix": unix,
+    "span": span,
+    "thousands": thousands,
 }

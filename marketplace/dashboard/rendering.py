@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Awaitable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,12 +22,26 @@ from marketplace.errors import BondedError
 
 HERE = Path(__file__).parent
 PAGES = (
-    ("/dashboard", "Balance"),
-    ("/dashboard/keys", "Keys"),
-    ("/dashboard/usage", "Usage"),
-    ("/dashboard/receipts", "Receipts"),
-    ("/dashboard/providers", "Providers"),
-    ("/dashboard/epochs", "Epochs"),
+    (
+        "Your account",
+        (
+            ("/dashboard", "Balance"),
+            ("/dashboard/playground", "Playground"),
+            ("/dashboard/keys", "Keys"),
+            ("/dashboard/batches", "Batches"),
+            ("/dashboard/usage", "Usage"),
+            ("/dashboard/receipts", "Receipts"),
+        ),
+    ),
+    (
+        "The market",
+        (
+            ("/dashboard/providers", "Providers"),
+            ("/dashboard/epochs", "Epochs"),
+            ("/dashboard/slashes", "Slashes"),
+            ("/dashboard/refunds", "Refunds"),
+        ),
+    ),
 )
 
 
@@ -75,6 +90,14 @@ class Renderer:
     async def render(self, request: Request, template: str, status_code: int = 200, **values: Any) -> Response:
         """Render a page."""
         return await self._render(request, template, status_code, await self._reads.status(), values)
+
+    async def as_program(self, work: Awaitable[Any]) -> Response:
+        """Answer a page's script as the control API answers programs: the result, or a refusal in OpenAI's shape."""
+        try:
+            return JSONResponse({"result": await work})
+        except BondedError as error:
+            said = {"message": str(error), "type": "invalid_request_error", "param": None, "code": "refused"}
+            return JSONResponse({"error": said}, 400)
 
     async def problem(self, request: Request, status_code: int, title: str, words: str) -> Response:
         """Render what went wrong; needs neither database nor chain."""

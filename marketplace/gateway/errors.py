@@ -171,3 +171,8 @@ def not_found(path: str) -> ApiError:
 def wrong_method(method: str, path: str) -> ApiError:
     """Return a 405."""
     return ApiError(405, "method_not_allowed", f"{method[:10]} is not allowed at {path[:200]!r}.")
+
+
+def other_site() -> ApiError:
+    """Return a 403 for what the page of another site would have done in a customer's name."""
+    return ApiError(403, "other_site", "This came from a page of another site: open the dashboard and do it there.")

@@ -29,6 +29,7 @@ from contracts.tokens import Token
 from contracts.types import Timing
 from marketplace.accounts import Accounts
 from marketplace.api.app import create_api
+from marketplace.api.hosts import Hosts
 from marketplace.api.session_keys import SessionKeys, session_reader
 from marketplace.api.sessions import Sessions
 from marketplace.batches.service import BatchService
@@ -174,6 +175,7 @@ class Gateway:
             known=lambda model: self._directory.longest_context(model) > 0,
             check_open=self._inference.check_open,
             sessions=Sessions(settings.session_secret(), domain.chain_id, SessionKeys(session_reader(chain))),
+            public=Hosts(settings).public,
         )
         app = GatewayApp(self._desk, self._directory, self._inference, create_api(self.services), self._batches.routes)
         host, _, port = settings.listen.rpartition(":")

@@ -249,6 +249,7 @@ class Settled:
             drain_every_s=0.1,
             directory_s=0.5,
             stop_s=1,
+            evidence=str(self.evidence),
         )
         self.url = f"http://127.0.0.1:{port}"
         stop = asyncio.Event()

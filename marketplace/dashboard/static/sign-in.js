@@ -1,25 +1,10 @@
-// Sign in through the browser's wallet (EIP-1193, found by EIP-6963): ask for a nonce, have the message signed, hand both back.
-const button = document.querySelector("[data-wallet]");
-const words = document.querySelector("[data-words]");
-const wallets = [];
+// Sign in with Ethereum: ask for a nonce, have the message signed by the wallet, hand both back.
 
-addEventListener("eip6963:announceProvider", (event) => wallets.push(event.detail));
-dispatchEvent(new Event("eip6963:requestProvider"));
+import { ask, one } from "./talk.js";
+import { account, chosen, explain, hexOf, listWallets } from "./wallet.js";
 
-function say(text) {
-  words.textContent = text;
-}
-
-async function post(path, body) {
-  const answer = await fetch(path, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  const value = await answer.json();
-  if (!answer.ok) throw new Error(value.error?.message ?? `the gateway answered ${answer.status}`);
-  return value;
-}
+const button = one("[data-wallet]");
+const words = one("[data-words]");
 
 function message(address, chainId, nonce) {
   return [
@@ -36,27 +21,22 @@ function message(address, chainId, nonce) {
   ].join("\n");
 }
 
-async function checksummed(wallet, address) {
-  // EIP-4361 wants the EIP-55 form; the gateway computes it, so that no keccak has to travel to the browser.
-  const answer = await fetch(`/api/checksum/${address}`);
-  return (await answer.json()).address;
-}
-
-button?.addEventListener("click", async () => {
-  const wallet = wallets[0]?.provider ?? window.ethereum;
-  if (!wallet) return say("No wallet was found in this browser. Install one, or sign in with `bonded customer keys`.");
+listWallets();
+button.addEventListener("click", async () => {
   button.disabled = true;
   try {
-    const [account] = await wallet.request({ method: "eth_requestAccounts" });
-    const address = await checksummed(wallet, account);
-    const { nonce } = await post("/api/auth/nonce", {});
-    const text = message(address, Number(button.dataset.chain), nonce);
-    say("Waiting for your wallet …");
-    const signature = await wallet.request({ method: "personal_sign", params: [text, account] });
-    await post("/api/auth/session", { message: text, signature });
+    const wallet = chosen();
+    const from = await account(wallet);
+    // EIP-4361 wants the EIP-55 form; the gateway computes it, so that no keccak has to travel to this page.
+    const { address } = await ask(`/api/checksum/${from}`);
+    const { nonce } = await ask("/api/auth/nonce", "POST", {});
+    const said = message(address, Number(button.dataset.chain), nonce);
+    words.textContent = "Waiting for your wallet …";
+    const signature = await wallet.request({ method: "personal_sign", params: [hexOf(said), from] });
+    await ask("/api/auth/session", "POST", { message: said, signature });
     location.assign("/dashboard");
   } catch (error) {
-    say(error.message ?? String(error));
+    words.textContent = explain(error);
     button.disabled = false;
   }
 });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,22 @@ from tests.marketplace.settled import Settled
 
 pytestmark = [pytest.mark.chain, pytest.mark.postgres]
 
-OWN = ("/dashboard", "/dashboard/keys", "/dashboard/usage", "/dashboard/receipts")
-PUBLIC = ("/dashboard/providers", "/dashboard/epochs", "/dashboard/epochs/0", "/dashboard/sign-in")
+OWN = (
+    "/dashboard",
+    "/dashboard/playground",
+    "/dashboard/keys",
+    "/dashboard/batches",
+    "/dashboard/usage",
+    "/dashboard/receipts",
+)
+PUBLIC = (
+    "/dashboard/providers",
+    "/dashboard/epochs",
+    "/dashboard/epochs/0",
+    "/dashboard/slashes",
+    "/dashboard/refunds",
+    "/dashboard/sign-in",
+)
 STATIC = Path("marketplace/dashboard/static")
 
 
@@ -49,14 +64,17 @@ def test_every_page_is_sound_and_needs_no_script(browser: Visitor, path: str):
         ["page"] if path.count("/") < 3 and path != "/dashboard/sign-in" else []
     )
     for script in found.all("script"):
-        assert path == "/dashboard/sign-in" and script["src"] == "/dashboard/static/sign-in.js"
+        assert (
+            script["type"] == "module" and (STATIC / (script["src"] or "").removeprefix("/dashboard/static/")).is_file()
+        )
     for _, attributes in found.tags:
         assert not any(name.startswith("on") or name == "style" for name in attributes), attributes
         assert not (attributes.get("href") or "").startswith(("javascript:", "http"))
     for form in found.all("form"):
-        assert form["method"] == "post"
+        assert form["method"] == "post" or form["action"] == "/dashboard/providers"
     for control in found.all("input"):
         assert control["name"]
+    assert found.scripts == [], "the security policy would stop a script in the page"
 
 
 @pytest.mark.parametrize("path", PUBLIC)
@@ -89,6 +107,7 @@ def test_pages_show_what_the_api_says(settled: Settled, browser: Visitor):
         ("/dashboard/keys", "No keys yet"),
         ("/dashboard/usage", "No requests yet"),
         ("/dashboard/receipts", "No receipts yet"),
+        ("/dashboard/batches", "No batches yet"),
     ],
 )
 def test_pages_without_data_say_so(settled: Settled, visitor: Visitor, path: str, words: str):
@@ -136,6 +155,20 @@ def test_a_key_is_made_shown_once_and_revoked_by_forms_alone(browser: Visitor):
     done = browser.post(f"/dashboard/keys/{newest['id']}/revoke", data={"token": browser.form_token()})
     assert done.status_code == 303 and done.headers["location"] == "/dashboard/keys"
     assert browser.get("/v1/models", headers={"authorization": f"Bearer {secret}"}).status_code == 401
+
+
+def test_a_keys_limits_are_set_and_shown_by_forms_and_what_is_none_is_refused(browser: Visitor):
+    def make(requests: str, tokens: str):
+        form = {"token": browser.form_token(), "name": "limited", "requests": requests, "tokens": tokens}
+        return browser.post("/dashboard/keys", data=form)
+
+    assert make("60", "100,000").status_code == 201
+    newest = browser.get("/api/keys").json()["keys"][0]
+    assert (newest["requests_per_minute"], newest["tokens_per_minute"]) == (60, 100_000)
+    assert "60 requests, 100,000 tokens" in page(browser, "/dashboard/keys").text
+    for wrong in ("0", "-1", "1.5", "many", "9" * 30, "²"):
+        answer = make(wrong, "")
+        assert answer.status_code == 400 and "whole numbers from 1 on" in Page(answer.text).text, wrong
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 65])
@@ -196,7 +229,7 @@ def test_revoking_a_key_of_somebody_else_is_a_page_that_says_so(browser: Visitor
 
 
 def test_receipts_lead_to_older_ones(settled: Settled, browser: Visitor, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("marketplace.dashboard.pages.RECEIPTS_ON_A_PAGE", 3)
+    monkeypatch.setattr("marketplace.dashboard.account_pages.RECEIPTS_ON_A_PAGE", 3)
     seen: list[str | None] = []
     path = "/dashboard/receipts"
     while path:
@@ -208,10 +241,33 @@ def test_receipts_lead_to_older_ones(settled: Settled, browser: Visitor, monkeyp
 
 
 def test_what_the_pages_load_is_small_and_their_own(visitor: Visitor):
-    files = list(STATIC.iterdir())
-    assert {file.name for file in files} == {"bonded.css", "icon.svg", "sign-in.js"}
-    assert sum(file.stat().st_size for file in files) < 60_000
+    files = [file for file in STATIC.rglob("*") if file.is_file()]
+    packed = 0
     for file in files:
-        assert visitor.get(f"/dashboard/static/{file.name}").content == file.read_bytes()
-        assert "http://" not in file.read_text().replace("http://www.w3.org/2000/svg", "")
-        assert "https://" not in file.read_text()
+        answer = visitor.get(f"/dashboard/static/{file.relative_to(STATIC)}")
+        assert answer.content == file.read_bytes() and answer.headers["content-encoding"] == "gzip"
+        packed += int(answer.headers["content-length"])
+        if file.parent == STATIC:
+            assert "http://" not in file.read_text().replace("http://www.w3.org/2000/svg", "")
+            assert "https://" not in file.read_text()
+    assert packed < 60_000, "all of it, as it travels"
+
+
+def test_a_file_that_a_browser_has_travels_once(visitor: Visitor):
+    first = visitor.get("/dashboard/static/bonded.css")
+    again = visitor.get("/dashboard/static/bonded.css", headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304 and again.content == b""
+    other = visitor.get("/dashboard/static/bonded.css", headers={"accept-encoding": "identity"})
+    assert other.content == first.content and "content-encoding" not in other.headers
+
+
+def test_the_scripts_of_others_are_those_that_were_pinned():
+    vendor = STATIC / "vendor"
+    pinned = {}
+    for line in (vendor / "PINS").read_text().splitlines()[1:]:
+        digest, name = line.split()
+        pinned[name] = digest
+    found = {
+        str(file.relative_to(vendor)): hashlib.sha256(file.read_bytes()).hexdigest() for file in vendor.rglob("*.js")
+    }
+    assert found == pinned and len(found) == 4

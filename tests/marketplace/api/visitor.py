@@ -74,6 +74,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.scripts: list[str] = []
         self._open: list[str] = []
         self.feed(text)
         assert self._open == [], f"left open: {self._open}"
@@ -91,7 +92,10 @@ class Page(HTMLParser):
         self._open.pop()
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if self._open and self._open[-1] == "script":
+            self.scripts.append(data)
+        else:
+            self.words.append(data)
 
     @property
     def text(self) -> str:

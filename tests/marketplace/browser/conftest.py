@@ -30,7 +30,7 @@ OpenPage = Callable[..., Page]
 def chromium() -> Iterator[Browser]:
     """Return the browser; without one the tests fail and say how to get it.
 
-    One a file and not one a session: as long as it is driven, this thread has a running loop, in which no other can run.
+    One a file and not one a session: while it is driven, this thread has a running loop, in which no other can run.
     """
     said = subprocess.run([_ROOT / "scripts/browser"], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr

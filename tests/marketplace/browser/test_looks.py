@@ -13,8 +13,22 @@ from tests.marketplace.settled import Settled
 pytestmark = [pytest.mark.chain, pytest.mark.postgres, pytest.mark.browser]
 
 AXE = Path("node_modules/axe-core/axe.min.js").read_text()
-OWN = ("/dashboard", "/dashboard/keys", "/dashboard/usage", "/dashboard/receipts")
-PUBLIC = ("/dashboard/sign-in", "/dashboard/providers", "/dashboard/epochs", "/dashboard/epochs/0")
+OWN = (
+    "/dashboard",
+    "/dashboard/playground",
+    "/dashboard/keys",
+    "/dashboard/batches",
+    "/dashboard/usage",
+    "/dashboard/receipts",
+)
+PUBLIC = (
+    "/dashboard/sign-in",
+    "/dashboard/providers",
+    "/dashboard/epochs",
+    "/dashboard/epochs/0",
+    "/dashboard/slashes",
+    "/dashboard/refunds",
+)
 DESK, HAND = 1280, 390
 
 
@@ -43,6 +57,20 @@ def test_axe_would_notice(open_page: OpenPage):
     page = enter(open_page())
     page.evaluate("document.querySelector('main').innerHTML = '<img src=\"/dashboard/static/icon.svg\"><input>'")
     assert [fault.split(":")[0] for fault in serious(page)] == ["image-alt", "label"]
+
+
+def test_a_provider_and_a_receipt_have_no_serious_fault_and_fit_a_hand(settled: Settled, open_page: OpenPage):
+    page = enter(open_page(width=HAND))
+    job = page.request.get("/api/receipts").json()["receipts"][0]["job"]
+    for path in (f"/dashboard/providers/{settled.market.dead}", f"/dashboard/receipts/{job}"):
+        page.goto(path)
+        for button in page.locator("main button").all():
+            button.click()
+        for width, scheme in ((HAND, "dark"), (DESK, "light")):
+            page.set_viewport_size({"width": width, "height": 844})
+            page.emulate_media(color_scheme=scheme)
+            assert serious(page) == [], f"{path} at {width} px, {scheme}"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("width", [HAND, 768, DESK])
