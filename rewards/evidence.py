@@ -160,7 +160,7 @@ def read_attestations(source: Source, digest: bytes) -> Iterator[tuple[str, Any]
 
     Raises EvidenceMissing or EvidenceDamaged naming the file; its digest is known only at the end.
     """
-    files, _ = read_manifest(source, digest)
+    files = read_manifest(source, digest).files
     for _, found in _lines(source, files, "attestations.jsonl", _read_attestation):
         yield found
 

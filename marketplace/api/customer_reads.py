@@ -21,7 +21,6 @@ from marketplace.api.views import BalanceView, CreditRow, KeyView, ReceiptRow, U
 from marketplace.caps import cap_for, read_caps
 from marketplace.models import ATTO, api_keys, attempts, chain_events, ratings
 
-_JOB_BYTES = 32
 _RATED = select(attempts, ratings.c.stars).outerjoin(
     ratings, and_(ratings.c.job == attempts.c.job, ratings.c.attempt == attempts.c.attempt)
 )

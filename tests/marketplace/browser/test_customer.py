@@ -207,3 +207,15 @@ def test_money_is_asked_back_and_kept_or_taken_out(settled: Settled, customer: P
     customer.click("text=Leave it in escrow after all")
     finish(settled, customer)
     assert figure(customer, "You can spend") == "10 DUSD"
+
+
+def test_an_answer_is_rated_once_on_its_receipt(customer: Page):
+    ask(customer, "rate me")
+    customer.click("text=receipt and signatures")
+    address = customer.url
+    customer.select_option("[name=stars]", "4")
+    customer.click("text=Rate it, once")
+    assert "it counts in the epoch that runs" in customer.inner_text(".notice")
+    customer.goto(address)
+    customer.click("text=Rate it, once")
+    assert "was rated before" in customer.inner_text(".notice")
