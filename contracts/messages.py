@@ -47,7 +47,7 @@ class Status(IntEnum):
 
 
 class ServiceClass(IntEnum):
-    """Which service level a job was sold with; what each promises stands in docs/protocol.md, section 5.2."""
+    """Which service level a job was sold with; what each promises stands in docs/protocol.md, section 5.9."""
 
     STANDARD = 0
     ECONOMY = 1

@@ -10,10 +10,11 @@ from rewards.compare import compare_inputs, compare_reports
 from rewards.errors import InputsRefused
 from rewards.evidence import Bundle
 from rewards.gather import chain_part
+from rewards.rules import code_digest
 from rewards.settlement import settle
 from rewards.signatures import check_signatures
 from rewards.state import state_digest
-from rewards.types import ChainView, Difference, Settlement
+from rewards.types import RULES_NUMBER, ChainView, Difference, Settlement
 
 Progress = Callable[[str, int, int], None]
 
@@ -46,7 +47,8 @@ def examine(bundle: Bundle, view: ChainView, progress: Progress = silent, thread
         return ReplayResult(report.epoch, report, ours, found, len(inputs.attempts))
 
     difference = (
-        compare_inputs(view.inputs, chain_part(inputs))
+        _compare_code(bundle)
+        or compare_inputs(view.inputs, chain_part(inputs))
         or _compare_opening(bundle, view)
         or _compare_commitments(bundle, view)
         or check_signatures(inputs, threads, lambda done, all_: progress("checking signatures", done, all_))
@@ -61,6 +63,15 @@ def examine(bundle: Bundle, view: ChainView, progress: Progress = silent, thread
     ours = replace(ours, report=replace(ours.report, evidence=bundle.digest))
     progress("settling", 1, 1)
     return differs(compare_reports(ours.report, report), ours)
+
+
+def _compare_code(bundle: Bundle) -> Difference | None:
+    """Name evidence of another release before its report differs everywhere."""
+    if bundle.inputs.rules_number != RULES_NUMBER or bundle.code == code_digest():
+        return None
+    return Difference(
+        "manifest.code (settled by another release)", "0x" + code_digest().hex(), "0x" + bundle.code.hex()
+    )
 
 
 def _compare_opening(bundle: Bundle, view: ChainView) -> Difference | None:

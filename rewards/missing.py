@@ -4,7 +4,7 @@ A provider writes into each receipt one job whose receipt it handed over before 
 is named and has no attempt in the evidence, in this epoch or before, is *awaited*: its receipt may have been
 countersigned late and come with the next epoch. If it does not, it is *missing*: whoever gathered the evidence left it
 out, somebody who called the provider directly kept it back, or the provider made it up; the provider that holds the
-receipt can show it. No money depends on it (docs/protocol.md, section 5.3).
+receipt can show it. No money depends on it (docs/protocol.md, section 5.10).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from rewards.chain_inputs import check_checkpoint, collect
 from rewards.compare import compare_published
 from rewards.evidence import Bundle, read_bundle
 from rewards.examine import Progress, ReplayResult, examine, silent
-from rewards.types import Difference
+from rewards.types import RULES_NUMBER, Difference
 
 __all__ = ["ReplayResult", "examine", "recompute", "replay"]
 
@@ -41,14 +41,21 @@ async def replay(
     difference = compare_published(published, bundle.report, chain.deployment.domain(), "report.json")
     if difference is not None:
         return ReplayResult(epoch, published.report, None, difference, len(bundle.inputs.attempts))
-    return await recompute(bundle, chain, progress, threads)
+    return await _recompute(bundle, chain, progress, threads)
 
 
 async def recompute(bundle: Bundle, chain: Chain, progress: Progress = silent, threads: int = 2) -> ReplayResult:
     """Recompute the report that a bundle carries, against the chain at the checkpoint the report names.
 
-    The report need not be on the chain yet: this is what a verifier signs after.
+    The report need not be on the chain yet: this is what a verifier signs after, so only rules in force are taken.
     """
+    if bundle.inputs.rules_number != RULES_NUMBER:
+        found = Difference("manifest.version", str(RULES_NUMBER), str(bundle.inputs.rules_number))
+        return ReplayResult(bundle.report.epoch, bundle.report, None, found, len(bundle.inputs.attempts))
+    return await _recompute(bundle, chain, progress, threads)
+
+
+async def _recompute(bundle: Bundle, chain: Chain, progress: Progress, threads: int) -> ReplayResult:
     report = bundle.report
     at = await check_checkpoint(chain, report.checkpoint_block, report.checkpoint_hash)
     if isinstance(at, Difference):

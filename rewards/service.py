@@ -1,6 +1,6 @@
 """What each service class promises, and what share of a fee goes back when the promise was not kept.
 
-Four classes (docs/protocol.md, section 5.2): economy promises nothing, standard and premium promise the uptime of the
+Four classes (docs/protocol.md, section 5.9): economy promises nothing, standard and premium promise the uptime of the
 provider that serves, critical that not all of a customer's providers are down at once. Standard looks at the epoch,
 premium and critical at the epoch and at the last thirty together (a month, where an epoch is a day), whichever is
 worse.

@@ -16,6 +16,7 @@ from marketplace.cli.output import ExitCode, JsonFlag, note, print_facts, print_
 
 if TYPE_CHECKING:
     from marketplace.cli.challenges import Challenge
+    from marketplace.cli.receipts import Finding
     from rewards.replay import ReplayResult
 
 app = typer.Typer(
@@ -51,10 +52,85 @@ def replay(
     finality: FinalityOption = FINALITY_DEFAULT,
     as_json: JsonFlag = False,
 ) -> None:
-    """Recompute epochs from evidence and chain and compare to the wei; exit 5 at the first difference."""
+    """Recompute epochs from evidence and chain and compare to the wei; exit 5 at the first difference.
+
+    Exit 5 also where all is equal but a receipt is missing: a provider says that it was handed over, and nobody has it.
+    """
     if not epochs and not every:
         raise typer.BadParameter("name the epochs to replay, or give --all")
     asyncio.run(_replay(epochs or [], every, evidence, rpc, deployment, finality, as_json))
+
+
+@app.command()
+def explain(
+    subject: Annotated[str, typer.Argument(help="A provider, or a customer.")],
+    epoch: Annotated[int, typer.Argument(min=0, help="The epoch.")],
+    evidence: EvidenceOption = "evidence",
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show how an epoch's score and amounts came about, from inputs to units, each line with its rule."""
+
+    async def work() -> dict[str, Any]:
+        from marketplace.cli.explaining import explained
+        from rewards.blobs import source_at
+        from rewards.replay import replay as replay_epoch
+
+        async with open_chain(rpc, deployment, finality) as chain:
+            with _Progress(epoch, as_json) as told:
+                result = await replay_epoch(epoch, chain, source_at(evidence), told)
+        return explained(result, subject)
+
+    from marketplace.cli.explaining import show
+
+    found = asyncio.run(work())
+    if as_json:
+        print_json(found)
+    else:
+        show(found)
+    if not found["equal"]:
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+@app.command("verify-receipt")
+def verify_receipt(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="One receipt as JSON.")],
+    evidence: Annotated[
+        str | None,
+        typer.Option(
+            "--evidence",
+            envvar="BONDED_EVIDENCE",
+            help="A folder of blobs, or the URL of an evidence server; without one only the signatures are checked.",
+        ),
+    ] = None,
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check who signed a receipt and whether the evidence of its epoch has it; exit 5 if something does not hold.
+
+    The file is a line of an agent's journal or of attempts.jsonl.
+    """
+    from marketplace.cli.receipts import as_json as plain_findings
+    from marketplace.cli.receipts import check_shown, read_shown
+    from rewards.blobs import source_at
+
+    shown = read_shown(file)
+
+    async def work() -> list[Finding]:
+        async with open_chain(rpc, deployment, finality) as chain:
+            return await check_shown(chain, shown, None if evidence is None else source_at(evidence))
+
+    found = asyncio.run(work())
+    if as_json:
+        print_json(plain_findings(shown, found))
+    for one in () if as_json else found:
+        print_line(("holds  " if one.holds else "WRONG  ") + one.words, "green" if one.holds else "bold red")
+    if not all(one.holds for one in found):
+        raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
 @app.command()
@@ -147,7 +223,7 @@ async def _replay(
                     result = await replay_epoch(epoch, chain, source, told)
             except (EvidenceError, HistoryDamaged, CheckpointRefused) as error:
                 where = "evidence" if isinstance(error, EvidenceError) else "chain"
-                results.append({"epoch": epoch, "equal": False, "where": where, "words": str(error)})
+                results.append({"epoch": epoch, "equal": False, "where": where, "words": str(error), "missing": []})
                 _show_damage(epoch, error, as_json)
                 continue
             results.append(_summary(result))
@@ -155,7 +231,7 @@ async def _replay(
                 _show(result)
     if as_json:
         print_json({"replays": results})
-    if not all(row["equal"] for row in results):
+    if not all(row["equal"] and not row["missing"] for row in results):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
@@ -192,6 +268,7 @@ class _Progress:
 def _summary(result: ReplayResult) -> dict[str, Any]:
     row: dict[str, Any] = {"epoch": result.epoch, "equal": result.equal, "attempts": result.attempts}
     row["leaves"] = len(result.report.leaves)
+    row["missing"] = [] if result.settlement is None else result.settlement.missing
     if result.difference is not None:
         found = result.difference
         row |= {"where": found.where, "recomputed": found.ours, "reported": found.theirs}
@@ -206,6 +283,9 @@ def _show(result: ReplayResult) -> None:
             f"{totals.charged} units charged, every figure recomputed to the unit.",
             style="green",
         )
+        for one in result.settlement.missing if result.settlement is not None else ():
+            words = f"epoch {result.epoch}: MISSING. {one.provider} names job 0x{one.job.hex()}, which no evidence has."
+            print_line(words, style="bold red")
         return
     print_line(f"epoch {result.epoch}: DIFFERENT", style="bold red")
     print_facts(
