@@ -76,6 +76,13 @@ class GatewaySettings(CommonSettings):
     active_per_key: int = Field(default=128, gt=0, description="Requests served at once for one API key.")
     queued_most: int = Field(default=1024, gt=0, description="Requests that may wait for a place at a provider.")
     queued_per_key: int = Field(default=96, gt=0, description="Requests of one API key that may wait for a place.")
+    fallback_engine: str = Field(
+        default="",
+        description="Origin of an own OpenAI-compatible engine (http://127.0.0.1:8000) for when nobody is left.",
+    )
+    fallback_models: str = Field(default="", description="Models it serves, under these names, separated by commas.")
+    fallback_at_once: int = Field(default=4, gt=0, description="Requests it serves at once; more are refused.")
+    fallback_key_file: Path | None = Field(default=None, description="File with that engine's key, if it wants one.")
 
     def session_secret(self) -> bytes:
         """Return the key of session tokens, made on the first start and kept, so that sessions survive restarts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -22,6 +22,9 @@ from marketplace.gateway.retry import RetryBudget, hedge_budget
 from marketplace.gateway.tickets import new_salt
 from marketplace.gateway.transcript import Transcript
 from marketplace.gateway.upstream import Upstream
+
+if TYPE_CHECKING:
+    from marketplace.gateway.fallback import Fallback
 
 
 class Sink(Protocol):
@@ -93,6 +96,7 @@ class Desk:
     ticker: Callable[[], float] = time.perf_counter
     log: Any = field(default_factory=lambda: structlog.get_logger("gateway"))
     flow: FlowControl = None  # type: ignore[assignment]
+    fallback: Fallback | None = None
 
     def __post_init__(self) -> None:
         if self.flow is None:
@@ -106,22 +110,22 @@ class Desk:
 class Run:
     """One job on its way: its hold, the connections that serve it, and whether the customer is still there.
 
-    `asked` is what the customer wants, `inquiry` what a provider is asked for, `attempts` how many tickets were made.
-    `settled` says that the hold was posted, voided or handed to the open tickets; `started`, that the customer has
-    bytes. Of a stream, `transcript` is what the customer has, `family` and `ordered` with whom and up to how many
-    tokens another provider goes on, `broken` who is asked again only if nobody else is there. `due` is the unix time
-    by which batch work must be done, 0 if nobody said. `tokens`: what the job was billed for, input and output.
-    `on_leave` is called when the customer leaves.
+    `about`: headers of its answer beside those of every answer. `asked` is what the customer wants, `inquiry` what a
+    provider is asked for, `attempts` how many tickets were made. `settled` says that the hold was posted, voided or
+    handed to the open tickets; `started`, that the customer has bytes. Of a stream, `transcript` is what the customer
+    has, `family` and `ordered` with whom and up to how many tokens another provider goes on, `broken` who is asked
+    again only if nobody else is there. `due` is the unix time by which batch work must be done, 0 if nobody said.
+    `tokens`: what the job was billed for, input and output. `on_leave` is called when the customer leaves.
     """
 
     __slots__ = (
-        "_connections", "asked", "attempts", "broken", "customer", "due", "family", "hold", "inquiry", "job", "left",
-        "on_leave", "ordered", "salt", "settled", "sink", "started", "tokens",
-        "transcript",
+        "_connections", "about", "asked", "attempts", "broken", "customer", "due", "family", "hold", "inquiry", "job",
+        "left", "on_leave", "ordered", "salt", "settled", "sink", "started", "tokens", "transcript",
     )  # fmt: skip
 
     def __init__(self, customer: str, inquiry: Inquiry, job: bytes, sink: Sink) -> None:
         self.customer = customer
+        self.about: list[tuple[bytes, bytes]] = []
         self.asked = inquiry
         self.inquiry = inquiry
         self.job = job

@@ -181,7 +181,8 @@ class Visit:
     def about(self) -> Headers:
         """Return the headers that name this request in every answer to it, and say what its key has left."""
         named = [*self._replayed, REPLAYED] if self._replayed else self.named()
-        return [*named, *self.limits()]
+        about = self._run.about if self._run is not None else []
+        return [*named, *about, *self.limits()]
 
     def named(self) -> Headers:
         """Return the headers that name this request."""
@@ -230,7 +231,7 @@ class Visit:
             return await self._serve(body, cast(CustomerSink, recording))
         finally:
             if not recording.broken:
-                kept = recording.answer(self.named())
+                kept = recording.answer([*self.named(), *(self._run.about if self._run is not None else [])])
             answers.end(name, kept)
 
     async def _serve(self, body: bytes, sink: CustomerSink) -> int:

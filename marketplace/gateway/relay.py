@@ -12,6 +12,7 @@ Plain functions over what a `Desk` provides; the server is a `Sink` that takes b
                           as its band waits. Where nobody can, an explicit error event and no [DONE]; the connection is
                           broken off, never closed politely
     the customer leaves   the upstream socket is closed at once; the hold waits for the receipt of what was delivered
+    nobody is left        before any byte: the operator's own engine serves for nothing, if there is one (`fallback`)
     in every case         the hold is resolved once: posted, voided, or handed to the open tickets, which do either
 
 One hold serves all attempts of a job: it covers the dearest of the candidates that balance and cap allow. The receipt
@@ -40,6 +41,15 @@ from scheduler.types import Reservation
 
 async def serve(desk: Desk, run: Run, account: Account) -> None:
     """Serve one job; raises ApiError if nothing was sent to the customer. Afterwards the job's hold is resolved."""
+    try:
+        await _serve_by_market(desk, run, account)
+    except ApiError as refusal:
+        fallback = desk.fallback
+        if fallback is None or not fallback.takes(desk, run, refusal) or not await fallback.serve(desk, run):
+            raise
+
+
+async def _serve_by_market(desk: Desk, run: Run, account: Account) -> None:
     desk.retries.earn()
     place = await desk.flow.place(desk, run, account)
     if place is None:

@@ -43,6 +43,7 @@ from marketplace.gateway.decisions import DecisionLog
 from marketplace.gateway.desk import Desk, Patience
 from marketplace.gateway.directory import Directory
 from marketplace.gateway.errors import market_paused, shutting_down
+from marketplace.gateway.fallback import make_fallback
 from marketplace.gateway.flow import FlowControl
 from marketplace.gateway.inference import Bounds, Inference
 from marketplace.gateway.matching import Matching
@@ -151,6 +152,7 @@ class Gateway:
                 total_s=settings.answer_s,
                 receipt_s=settings.receipt_s,
             ),
+            fallback=make_fallback(settings),
         )
         bounds = Bounds(active_most=settings.active_most, active_per_key=settings.active_per_key)
         self._inference = Inference(self._desk, bounds, self._directory.paused_until)
@@ -220,6 +222,8 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._desk.upstream.close()
+        if self._desk.fallback is not None:
+            self._desk.fallback.close()
         self._decisions.flush()
         try:
             async with asyncio.timeout(self._settings.stop_s or 1.0):
