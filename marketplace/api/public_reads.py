@@ -76,6 +76,8 @@ class PublicReads:
             epoch=epoch,
             slot=desk.slot(),
             seconds_to_next_epoch=max(0, int(source.timing.epoch_end(epoch) - desk.clock())),
+            epoch_s=source.timing.slots_per_epoch * source.timing.slot_s,
+            slot_s=source.timing.slot_s,
             providers=source.services.directory.provider_count,
             payment_decimals=tokens.payment_decimals,
             stake_decimals=tokens.stake_decimals,

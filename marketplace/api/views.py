@@ -187,6 +187,8 @@ class StatusView:
     epoch: int
     slot: int
     seconds_to_next_epoch: int
+    epoch_s: int
+    slot_s: int
     providers: int
     payment_decimals: int
     stake_decimals: int
