@@ -10,10 +10,12 @@ verifiers, each with prompts of its own, came to the same:
 With three verifiers, a quorum of two and an exact test an honest provider is suspected in at most 3 of 10,000 epochs
 and convicted in at most 3 of 100,000,000.
 
-Special-casing: if failure does not look at who asks, the failures among a verifier's first tries and the customers'
-attempts fall as they happen to fall (Fisher's exact test, one-sided). Where a quorum finds them to miss its probes by
-less than `SPECIAL_PPB` of chance, canaries and compared answers prove nothing, because they were recognised: all of
-them count as failed. Fifteen tries, none failed, and five customers, all failed: one deal of 15,504, so 64,500 ppb.
+Special-casing: if failure does not look at who asks, the failures among the verifiers' first tries and the customers'
+attempts fall as they happen to fall (Fisher's exact test, one-sided). With a quorum, `v` verifiers count as `v` times
+the lower median of their tries and `v` times the upper median of those that failed, so that no minority moves either
+past what an honest one saw. With a p-value of at most `SPECIAL_PPB` canaries and compared answers prove nothing,
+because they were recognised: all of them count as failed. Three verifiers with 15 tries each, none failed, and three
+customers, all failed: one deal of 17,296, so 57,817 ppb.
 
 Hardware: with `s` the largest number of slow epochs on end that a quorum of verifiers all count, level 8 comes when `s`
 is 3, and again at 6, 9 and so on. Verifiers count 4, 3 and 0: two of them, a quorum, count at least 3, so level 8.
@@ -84,10 +86,10 @@ def _judge(canaries: tuple[int, int], days: Sequence[SignedCheckDay], work: Work
         passed -= sum(day.completions for day in suspects)
     if wrong >= quorum:
         level = WRONG_LEVEL
-    special = sum(_special(signed.day, work) for signed in days)
-    if special >= quorum:
+    special_ppb = _special_ppb([signed.day for signed in days if signed.day.tries], work, quorum)
+    if special_ppb <= SPECIAL_PPB:
         passed = 0
-        numbers = {"verifiers": special, "quorum": quorum, "customers": work.served + work.failed - work.probed}
+        numbers = {"p_ppb": special_ppb, "customers_failed": work.failed - work.probed_failed}
         findings.append(("special-casing = customers fail where probes do not", numbers))
     slow = agreed((signed.day.slow_epochs for signed in days if signed.day.bursts), quorum)
     if slow:
@@ -109,12 +111,14 @@ def outcomes_ppb(probes: int, probes_failed: int, others: int, others_failed: in
     return -(-low * PPB // deals)
 
 
-def _special(day: CheckDay, work: Work) -> bool:
-    """Say whether customers fail where this verifier's probes do not; what probes themselves left is no customer's."""
+def _special_ppb(days: Sequence[CheckDay], work: Work, quorum: int) -> int:
+    """Return the p-value of customers failing where probes do not; what verifiers paid for is no customer's."""
     others, failed = work.served + work.failed - work.probed, work.failed - work.probed_failed
-    if not failed or not day.tries:
-        return False
-    return outcomes_ppb(day.tries, day.failed_tries, others, failed) <= SPECIAL_PPB
+    if not failed or len(days) < quorum:
+        return PPB
+    tries = sorted(day.tries for day in days)[(len(days) - 1) // 2]
+    missed = sorted(day.failed_tries for day in days)[len(days) // 2]
+    return outcomes_ppb(len(days) * tries, len(days) * min(missed, tries), others, failed)
 
 
 def agreed(counts: Iterable[int], quorum: int) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marketplace.cli.chain import FINALITY_DEFAULT, RPC_DEFAULT, DeploymentOption, FinalityOption, RpcOption, open_chain
+from marketplace.cli.honesty import honesty
 from marketplace.cli.output import ExitCode, JsonFlag, note, print_facts, print_json, print_line
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ EvidenceOption = Annotated[
     str,
     typer.Option("--evidence", envvar="BONDED_EVIDENCE", help="A folder of blobs, or the URL of an evidence server."),
 ]
+
+
+app.command()(honesty)
 
 
 @app.command()

@@ -136,7 +136,7 @@ def test_who_answers_probes_and_fails_customers_has_proven_nothing_by_its_canari
     special = failing(6, day(0), day(1), day(2))
     assert leaf_of(settle(special), CHEAP).verification_ppm == 0
     (told,) = [dict(line.numbers) for line in settle(special).lines if line.rule.startswith("special-casing")]
-    assert told == {"verifiers": 3, "quorum": 2, "customers": 6}
+    assert told == {"p_ppb": outcomes_ppb(45, 0, 6, 6), "customers_failed": 6}
 
 
 def test_who_fails_probes_and_customers_alike_is_only_unreliable():
@@ -145,5 +145,13 @@ def test_who_fails_probes_and_customers_alike_is_only_unreliable():
 
 
 def test_one_verifier_s_word_that_probes_are_favoured_is_not_enough():
-    alone = failing(6, day(0), *(day(verifier, tries=15, failed_tries=9) for verifier in (1, 2)))
+    boast = day(0, tries=10**6)
+    alone = failing(6, boast, *(day(verifier, tries=15, failed_tries=9) for verifier in (1, 2)))
     assert leaf_of(settle(alone), CHEAP).verification_ppm == 10**6
+    assert leaf_of(settle(failing(6, boast)), CHEAP).verification_ppm == 10**6
+
+
+def test_three_customers_who_all_fail_beside_three_verifiers_who_never_do_are_enough():
+    assert outcomes_ppb(45, 0, 3, 3) == 57_817
+    assert leaf_of(settle(failing(3, day(0), day(1), day(2))), CHEAP).verification_ppm == 0
+    assert leaf_of(settle(failing(2, day(0), day(1), day(2))), CHEAP).verification_ppm == 10**6

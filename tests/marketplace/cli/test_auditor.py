@@ -130,3 +130,11 @@ def test_an_honest_history_gives_no_challenge_with_or_without_evidence(settled: 
     told = auditor.says("auditor", "challenge", "0", "1", "--evidence", str(settled.evidence))
     assert "nothing in these reports would be judged wrong" in told
     assert "epoch 2" in auditor.fails("auditor", "challenge", "2", code=1)
+
+
+def test_honesty_shows_every_provider_and_needs_no_samples_where_none_were_compared(settled: Settled, auditor: Person):
+    told = auditor.json("auditor", "honesty", "0", "--evidence", str(settled.evidence))
+    leaves = [leaf["provider"] for leaf in report_of(auditor, 0)["leaves"]]
+    assert [row["provider"] for row in told["blind"]] == leaves
+    assert told["compared"] == [] and not any(told["levels"].values())
+    assert "Times to the first token" in auditor.says("auditor", "honesty", "0", "--evidence", str(settled.evidence))
