@@ -8,27 +8,29 @@ traffic.
 
 If every candidate is barred, the lanes of the pool that no gate bars are priced; then those that only the traffic cap,
 probation or a half-open breaker keeps back, because an unwelcome provider is better than none. If nobody is left
-the answer is a `Refusal`.
+the answer is a `Refusal`; so it is when the job had better wait for a full lane than be late at one with a place.
 
 Randomness comes from `rng.random()` alone, and each number drawn is kept in the decision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, cast
 
-from scheduler.cost import EVERY_TERM, NO_HITS, PACKED, Numbers, Row, price_rows
+from scheduler.cost import EVERY_TERM, GATE, LANE, NO_HITS, PACKED, Numbers, Row, price_rows, take_apart
 from scheduler.decision import Decision, Refusal, choose
 from scheduler.eligibility import Pool, lanes_of
-from scheduler.gates import HALF, HARD, PROBATION, QUARTER, SOFT, TRIAL
-from scheduler.refusal import refuse
+from scheduler.gates import BUSY, FULL, HALF, HARD, PROBATION, QUARTER, SOFT, TRIAL
+from scheduler.refusal import refuse, wait_for
 from scheduler.state import MarketState
-from scheduler.types import PPM, Job
+from scheduler.types import PPM, Coefficients, Job
 
 __all__ = ["Decision", "MarketState", "Refusal", "decide"]
 
 STRICT = HARD | SOFT | TRIAL
+LIKELY = 0.5
+WARM_SHARE = 0.3
 ROW_SIZE = PACKED.size
 _unpack = cast(Callable[[bytearray, int], Row], PACKED.unpack_from)
 
@@ -52,12 +54,15 @@ def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | 
     if not lanes:
         return refuse(state, job, pool, now_ms)
     weights = policy.weights
+    coefficients = service.coefficients if weights is EVERY_TERM else weights.apply(service.coefficients)
+    if job.waited_ms:
+        coefficients = _late(coefficients, job.waited_ms)
     numbers: Numbers = (
         float(job.input_tokens),
         float(job.expected_output_tokens),
         float(job.max_output_tokens),
         float(job.budget_atto),
-        service.coefficients if weights is EVERY_TERM else weights.apply(service.coefficients),
+        coefficients,
     )
     hits = _find_hits(state, job, pool, now_ms) if job.session or job.warm else NO_HITS
     mask = HARD | SOFT if service.filler else STRICT
@@ -72,6 +77,8 @@ def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | 
         # Starting anywhere lets equal costs fall to each lane in turn.
         start = int(spin * len(lanes))
         rows = [hot[lane] for lane in pool.twice[start : start + len(lanes)]]
+        if hits:
+            rows = _let_warm_pass(rows, hits, job)
         if state.gate_bits[QUARTER] or state.gate_bits[HALF]:
             thin = random()
             draws = (luck, spin, thin)
@@ -81,7 +88,7 @@ def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | 
         size = len(own)
         us = [random() for _ in range(policy.draws)]
         packed = state.packed
-        rows = [_unpack(packed, lane * ROW_SIZE) for lane in hits] if hits else []
+        rows = _let_warm_pass([state.hot[lane] for lane in hits], hits, job) if hits else []
         for u in us:
             x = u * size
             column = int(x)
@@ -107,10 +114,46 @@ def decide(state: MarketState, job: Job, rng: Rng, now_ms: float) -> Decision | 
         newcomer_turn = False
         if chosen < 0:
             return refuse(state, job, pool, now_ms)
+    elif not newcomer_turn and (state.gate_bits[FULL] | state.gate_bits[BUSY]) & pool.bits:
+        better = _better_full(rows, numbers, mask, hits, chosen, costs)
+        if better is not None and policy.waits_for_better:
+            return wait_for(state, job, pool, better, now_ms)
     return Decision(
         job.id, job.session, job.demand.model, now_ms, state.version, numbers, mask, hits, rows, draws,
         newcomer_turn, tuition, chosen, costs, job.demand, state.names,
     )  # fmt: skip
+
+
+def _better_full(
+    rows: Sequence[Row], numbers: Numbers, mask: int, hits: Mapping[int, int], chosen: int, costs: list[float]
+) -> int | None:
+    """Return the full lane for which the job had better wait, None if it had better go.
+
+    It waits if whoever has a place will likely miss its objective, and a lane without one, its queue included, costs
+    less. A slow provider is often the only one with a place; taking it because it has one makes more jobs late.
+    """
+    if take_apart(rows[chosen], numbers, hits.get(rows[chosen][LANE], 0)).miss <= LIKELY:
+        return None
+    best, all_costs = price_rows(rows, numbers, mask & ~(FULL | BUSY), hits)
+    return rows[best][LANE] if rows[best][GATE] & (FULL | BUSY) and all_costs[best] < costs[chosen] else None
+
+
+def _late(coefficients: Coefficients, waited_ms: float) -> Coefficients:
+    """Return what is left to win for a job that has waited: less time to its objective, or none."""
+    price, ttft, pace, slo_ttft, slo_itl, miss, failure, curiosity = coefficients
+    left_ms = slo_ttft - waited_ms
+    if left_ms <= 0.0:
+        return price, ttft, pace, slo_ttft, slo_itl, 0.0, failure, curiosity
+    return price, ttft, pace, left_ms, slo_itl, miss, failure, curiosity
+
+
+def _let_warm_pass(rows: list[Row], hits: Mapping[int, int], job: Job) -> list[Row]:
+    """Return the rows without the bar of a backlog where a large part of the prompt is in the cache."""
+    least = WARM_SHARE * job.input_tokens
+    return [
+        (row[LANE], row[GATE] & ~BUSY, *row[2:]) if row[GATE] & BUSY and hits.get(row[LANE], 0) >= least else row
+        for row in rows
+    ]
 
 
 def _find_hits(state: MarketState, job: Job, pool: Pool, now_ms: float) -> Mapping[int, int]:
@@ -123,7 +166,7 @@ def _find_hits(state: MarketState, job: Job, pool: Pool, now_ms: float) -> Mappi
     for provider, tokens in job.warm[: state.policy.max_holders]:
         lane = state.lane_index(provider, job.demand.model)
         if lane is not None and lane in pool.members:
-            hits[lane] = max(0, min(tokens, most))
+            hits[lane] = max(0, min(state.lanes[lane].believe(tokens, now_ms), most))
     pin = state.pins.get(job.session) if job.session else None
     if pin is not None and now_ms < pin[2] and pin[0] in pool.members:
         hits[pin[0]] = max(hits.get(pin[0], 0), min(pin[1], most))

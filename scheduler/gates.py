@@ -25,12 +25,17 @@ HALF = 128
 NEWCOMER = 256
 """Few observations; never bars, marks who may take the newcomers' floor."""
 
-HARD = FULL | OPEN | REFUSED | WITHDRAWN
+BUSY = 512
+"""Prompts that wait there take longer to compute than a job should wait bound to one provider. Who finds much
+of its own prompt in the lane's cache may pass."""
+
+HARD = FULL | BUSY | OPEN | REFUSED | WITHDRAWN
 SOFT = SHARE
 PROBATION = QUARTER | HALF
 
 NAMES = {
     FULL: "full",
+    BUSY: "backlog",
     OPEN: "breaker_open",
     TRIAL: "breaker_half_open",
     REFUSED: "refused_lately",

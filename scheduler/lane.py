@@ -12,8 +12,8 @@ from math import inf
 from scheduler.breaker import Breaker
 from scheduler.cost import Row
 from scheduler.flow.limit import Limit
-from scheduler.gates import FULL, HALF, NEWCOMER, OPEN, QUARTER, REFUSED, SHARE, WITHDRAWN
-from scheduler.hardware import latency_prior
+from scheduler.gates import BUSY, FULL, HALF, NEWCOMER, OPEN, QUARTER, REFUSED, SHARE, WITHDRAWN
+from scheduler.hardware import cache_tokens, latency_prior
 from scheduler.latency import LatencyModel
 from scheduler.policy import Policy
 from scheduler.reliability import Reliability
@@ -24,6 +24,13 @@ TYPICAL_INPUT_TOKENS = 500.0
 TYPICAL_OUTPUT_TOKENS = 200.0
 JOB_STEP = 0.1
 NO_PLACES = OPEN | REFUSED | WITHDRAWN
+KNOWN_AFTER = 20
+"""As many jobs as the prior is worth; before, the model does not know a backlog well enough to bar anybody by it."""
+
+BELIEF_STEP = 0.1
+LEAST_BELIEF = 0.25
+LEAST_SAVED_MS = 20.0
+DISBELIEF_MS = 600_000.0
 LEAST_BASE_MS = 0.1
 """Estimates are divided by, so that none may be zero."""
 
@@ -32,9 +39,10 @@ class Lane:
     """One lane's offer, models and counters. `MarketState` changes it and asks for a row afterwards."""
 
     __slots__ = (
-        "breaker", "capacity", "counted", "index", "job_ms", "kv_tokens", "last_itl_ms", "last_ttft_ms", "latency",
-        "limit", "observations", "offer", "over_share", "provider_index", "queued_tokens", "refused_until_ms",
-        "reliability", "reported", "reported_until_ms", "running", "wake_ms", "withdrawn",
+        "believed", "breaker", "cache_tokens", "capacity", "counted", "disbelieved_until_ms", "index", "job_ms",
+        "kv_tokens", "last_itl_ms", "last_ttft_ms", "latency", "limit", "observations", "offer", "over_share",
+        "provider_index", "queued_tokens", "refused_until_ms", "reliability", "reported", "reported_until_ms",
+        "running", "wake_ms", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, index: int, provider_index: int, offer: Offer, policy: Policy) -> None:
@@ -56,6 +64,8 @@ class Lane:
         self.last_ttft_ms = -inf
         self.last_itl_ms = -inf
         self.counted = (0, 0, 0.0)
+        self.believed = 1.0
+        self.disbelieved_until_ms = -inf
         self._start_limit(policy)
         self._start_model(policy)
 
@@ -66,6 +76,7 @@ class Lane:
         self.latency = LatencyModel(prior, offer.slots, policy.rtt_home_ms if home else policy.rtt_away_ms)
         self.job_ms = self.latency.job_ms(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS, 1.0)
         self.capacity = self.measure_capacity()
+        self.cache_tokens = cache_tokens(offer.hardware_class, offer.units, offer.active_params_m)
 
     def _start_limit(self, policy: Policy) -> None:
         slots = self.offer.slots or 1
@@ -92,6 +103,10 @@ class Lane:
         job_ms = self.latency.job_ms(TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS, slots)
         return 1e3 * slots * TYPICAL_OUTPUT_TOKENS / job_ms
 
+    def typical_ttft_ms(self) -> float:
+        """Estimate the time to first byte of a typical prompt on the idle lane."""
+        return self.latency.ttft_ms(TYPICAL_INPUT_TOKENS)
+
     def sampling_weight(self) -> float:
         """Return capacity times score squared, reduced on probation."""
         return self.capacity * (self.offer.score_ppm / PPM) ** 2 * self.offer.weight_ppm / PPM
@@ -107,9 +122,29 @@ class Lane:
         running, queued_tokens, kv_tokens = self.reported
         return max(self.running, running), max(self.queued_tokens, queued_tokens), max(self.kv_tokens, kv_tokens)
 
+    def believe(self, tokens: int, now_ms: float) -> int:
+        """Return the part of a cached prefix to count on: as much as earlier hits showed in first bytes."""
+        if now_ms < self.disbelieved_until_ms:
+            return 0
+        return int(tokens * self.believed)
+
+    def judge_hit(self, cold_ms: float, saved_ms: float, ttft_ms: float, now_ms: float) -> None:
+        """Learn from a first byte whether a hit was real: without it `cold_ms` was due, all of it saves `saved_ms`.
+
+        Only hits that would save more than the model's usual error say something. Who keeps showing nothing is not
+        believed for `DISBELIEF_MS`, and half believed afterwards.
+        """
+        if saved_ms <= max(LEAST_SAVED_MS, self.latency.ttft.sigma * cold_ms):
+            return
+        shown = min(1.0, max(0.0, (cold_ms - ttft_ms) / saved_ms))
+        self.believed += BELIEF_STEP * (shown - self.believed)
+        if self.believed < LEAST_BELIEF:
+            self.believed = 0.5
+            self.disbelieved_until_ms = now_ms + DISBELIEF_MS
+
     def slot_wait_ms(self, running: int) -> float:
         """Estimate the wait of one more job for a slot: jobs ahead of it beyond the slots, at the lane's pace."""
-        slots = max(1, self.offer.slots)
+        slots = max(1, min(self.offer.slots, self.limit.places))
         return 0.0 if running < slots else (running - slots + 1) * self.job_ms / slots
 
     def compute_gate(self, now_ms: float, policy: Policy) -> int:
@@ -119,6 +154,11 @@ class Lane:
         running = self.running if self.reported is None else max(self.running, self.reported[0])
         if running >= self.limit.places:
             gate |= FULL
+        if self.observations >= KNOWN_AFTER and (
+            self.queued_tokens * self.latency.token_ms > policy.backlog_most_ms
+            or self.kv_tokens + self.queued_tokens > self.cache_tokens
+        ):
+            gate |= BUSY
         if now_ms < self.refused_until_ms:
             gate |= REFUSED
         if self.over_share:
@@ -138,7 +178,8 @@ class Lane:
             return 0, 0, 0.0
         running = self.running if self.reported is None else max(self.running, self.reported[0])
         places = self.limit.places
-        return places, min(running, places), min(running, offer.slots or 1) / self.job_ms
+        used = places if gate & (FULL | BUSY) else min(running, places)
+        return places, used, min(running, offer.slots or 1) / self.job_ms
 
     def next_turn_ms(self, now_ms: float, policy: Policy) -> float:
         """Return when the row changes by time alone, infinity if it does not."""

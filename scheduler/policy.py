@@ -16,7 +16,8 @@ class Policy:
     its share of the model's capacity, once `share_min_jobs` (decayed) were placed. A newcomer (fewer observations than
     `newcomer_observations`) that is chosen for the floor may cost at most `tuition_ppm` of the price of the best.
     `queue_allowance` is how many jobs may at most wait at a provider beyond its slots (a lane's learned limit starts
-    there); the rest of the queue stays at the gateway.
+    there), `backlog_most_ms` how long prompts that wait there may take to compute; the rest of the queue stays at the
+    gateway. `waits_for_better`: a job waits for a full lane rather than be late at one with a place.
     """
 
     weights: TermWeights = EVERY_TERM
@@ -35,6 +36,8 @@ class Policy:
     price_all_up_to: int = 64
     max_holders: int = 3
     queue_allowance: int = 2
+    backlog_most_ms: float = 250.0
+    waits_for_better: bool = True
     report_ttl_ms: float = 5_000.0
     refusal_hold_ms: float = 1_000.0
     pin_ttl_ms: float = 300_000.0

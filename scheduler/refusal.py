@@ -18,6 +18,8 @@ from scheduler.types import Job
 
 LANES_ASKED = 64
 LEAST_WAIT_MS = 50
+BETTER_WAIT = "better_wait"
+"""A lane without a place suits the job so much better that it waits for it."""
 JOB_RULES = ("budget", "stake_ceiling")
 
 
@@ -59,6 +61,14 @@ def refuse(state: MarketState, job: Job, pool: Pool, now_ms: float) -> Refusal:
 def _refusal(job: Job, rule: str, counts: dict[str, int], wait_ms: int, retryable: bool) -> Refusal:
     asked = (job.demand, job.input_tokens, job.max_output_tokens, job.budget_atto)
     return Refusal(job.id, rule, counts, wait_ms, retryable, *asked)
+
+
+def wait_for(state: MarketState, job: Job, pool: Pool, lane: int, now_ms: float) -> Refusal:
+    """Build the refusal of a job that had better wait for a full lane than be late at one with a place."""
+    static = {"model": state.eligible.count_others(job.demand.model), **pool.excluded}
+    counts = {rule: count for rule, count in static.items() if count} | {BETTER_WAIT: len(pool.lanes)}
+    wait_ms = max(LEAST_WAIT_MS, round(_free_in_ms(state, lane, now_ms)))
+    return Refusal(job.id, BETTER_WAIT, counts, wait_ms, True)
 
 
 def _first_lanes(bits: int) -> list[int]:

@@ -20,6 +20,7 @@ from scheduler.eligibility import Eligibility
 from scheduler.errors import AlreadyReleased, LaneBarred, NotACandidate, StakeCeilingExceeded, UnknownOffer
 from scheduler.flow.limit import jobs_waiting
 from scheduler.flow.places import Places
+from scheduler.gates import BUSY
 from scheduler.lane import JOB_STEP, Lane
 from scheduler.policy import Policy
 from scheduler.traffic import Traffic
@@ -38,7 +39,7 @@ STATIC_FIELDS = ("context_length", "features", "region", "price_in_atto", "price
 class _Live:
     """What `release` must give back for one reservation."""
 
-    __slots__ = ("context_tokens", "kv_at_start", "running_at_start", "started", "ttft_ms")
+    __slots__ = ("context_tokens", "hit_tokens", "kv_at_start", "running_at_start", "started", "ttft_ms")
 
     def __init__(self) -> None:
         self.started = False
@@ -46,6 +47,7 @@ class _Live:
         self.running_at_start = 0
         self.kv_at_start = 0.0
         self.context_tokens = 0.0
+        self.hit_tokens = 0
 
 
 class MarketState:
@@ -75,6 +77,7 @@ class MarketState:
         self._in_flight_atto: list[int] = []
         self._model_capacity: dict[str, float] = {}
         self._places: dict[str, Places] = {}
+        self._quickest: dict[str, int] = {}
         self._live: dict[int, _Live] = {}
         self._reservations = 0
 
@@ -128,6 +131,14 @@ class MarketState:
             found = self._places[model] = Places()
         return found
 
+    def quickest_ms(self, model: str, tokens: float) -> float:
+        """Estimate the time to first byte of a prompt at the quickest lane of a model, if it were idle; 0 if unknown.
+
+        Which lane that is, is looked up when the market is weighed anew.
+        """
+        at = self._quickest.get(model)
+        return 0.0 if at is None else self.lanes[at].latency.ttft_ms(tokens)
+
     def models(self) -> list[tuple[str, Places]]:
         """Return the models that were ever offered, with their places."""
         return sorted(self._places.items())
@@ -178,6 +189,8 @@ class MarketState:
         offer = lane.offer
         if self.version != decision.version:
             barred = lane.compute_gate(now_ms, self.policy) & decision.mask
+            if not row[GATE] & BUSY and lane.index in decision.hits:
+                barred &= ~BUSY
             if barred:
                 raise LaneBarred(offer.provider, [gates.NAMES[bit] for bit in gates.BARRING if barred & bit])
         input_tokens, out, most = int(decision.numbers[0]), decision.numbers[1], int(decision.numbers[2])
@@ -194,6 +207,7 @@ class MarketState:
         self._reservations += 1
         live = _Live()
         live.context_tokens = input_tokens + 0.5 * out
+        live.hit_tokens = self._claimed(decision, lane)
         self._live[self._reservations] = live
         reservation = Reservation(
             number=self._reservations,
@@ -236,6 +250,10 @@ class MarketState:
         lane.kv_tokens += live.context_tokens
         live.running_at_start, live.kv_at_start = lane.running, lane.kv_tokens
         live.ttft_ms = ttft_ms
+        if live.hit_tokens and not reservation.slot_wait_ms:
+            cold = reservation.backlog_tokens + reservation.input_tokens - reservation.fresh_tokens
+            saved_ms = live.hit_tokens * lane.latency.token_ms
+            lane.judge_hit(lane.latency.ttft_ms(cold), saved_ms, ttft_ms, now_ms)
         if not reservation.slot_wait_ms and now_ms >= lane.last_ttft_ms + self.policy.learn_gap_ms:
             lane.last_ttft_ms = now_ms
             lane.latency.learn_ttft(reservation.backlog_tokens, ttft_ms)
@@ -288,6 +306,13 @@ class MarketState:
             if lane.running < lane.offer.slots:  # else the learned limit bars it until one of its jobs ends
                 lane.refused_until_ms = max(lane.refused_until_ms, now_ms + self.policy.refusal_hold_ms)
         self._refresh_provider(lane.provider_index, now_ms)
+
+    def _claimed(self, decision: Decision, lane: Lane) -> int:
+        """Return the tokens that the prefix index says the lane holds; 0 for a session's word, which anybody
+        can give."""
+        hit = decision.hits.get(lane.index, 0)
+        pin = self.pins.get(decision.session) if decision.session else None
+        return int(hit / lane.believed) if hit and (pin is None or pin[0] != lane.index) else 0
 
     def _find(self, reservation: Reservation) -> _Live:
         live = self._live.get(reservation.number)
@@ -347,6 +372,7 @@ class MarketState:
         """Weigh all lanes anew for sampling and shares. Call it every few seconds, off the request path."""
         self.tick(now_ms)
         self._model_capacity.clear()
+        self._quickest.clear()
         for places in self._places.values():
             places.total = places.used = 0
             places.per_ms = 0.0
@@ -355,6 +381,9 @@ class MarketState:
                 lane.capacity = lane.measure_capacity()
                 model = lane.offer.model
                 self._model_capacity[model] = self._model_capacity.get(model, 0.0) + lane.capacity
+                quickest = self._quickest.get(model)
+                if quickest is None or lane.typical_ttft_ms() < self.lanes[quickest].typical_ttft_ms():
+                    self._quickest[model] = lane.index
             self.places(lane.offer.model).move((0, 0, 0.0), lane.counted)
         self.eligible.reweigh()
         self.version += 1

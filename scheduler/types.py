@@ -108,6 +108,7 @@ class Job:
 
     `budget_atto` is the customer's hold: the most the whole job may cost at the worst. `session` is a hash, "" for
     none. `warm` names providers believed to hold a prefix of the prompt and how many tokens of it, best first.
+    `waited_ms` is for how long it has waited for a place already.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Job:
     budget_atto: int
     session: str = ""
     warm: tuple[tuple[str, int], ...] = ()
+    waited_ms: float = 0.0
 
 
 class Status(Enum):

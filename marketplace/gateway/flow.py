@@ -26,6 +26,7 @@ from scheduler.flow.bands import BANDS, BY_NAME, STANDARD, FlowPolicy
 from scheduler.flow.flow import EVICTED, KEY_FULL, PATIENCE, QUEUE_FULL, WAITED, Denied, Flow
 from scheduler.flow.line import Line, Verdict
 from scheduler.flow.queue import Waiting
+from scheduler.refusal import BETTER_WAIT
 from scheduler.types import Reservation
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class FlowControl:
         size, tokens = self._size(inquiry)
         job = self.flow.enter(
             line, rank, run.customer, account.key_id, self._kind(inquiry, size, account), size, tokens,
-            now_ms, first_ms, due_ms, _Asking(desk, run, account, None),
+            now_ms, first_ms, due_ms, _Asking(desk, run, account, None), self._good_ms(inquiry, account, now_ms),
         )  # fmt: skip
         if isinstance(job, Denied):
             raise self._denied(job, rank, inquiry.model)
@@ -241,10 +242,12 @@ class FlowControl:
         run = asking.run
         try:
             budget_atto = _budget(asking.desk, run) if asking.most_atto is None else asking.most_atto
-            match = self.matching.match(run.inquiry, asking.account.service_class, run.job, budget_atto, again=True)
+            match = self.matching.match(
+                run.inquiry, asking.account.service_class, run.job, budget_atto, self.matching.now_ms() - job.since_ms
+            )
             place = self._claim(asking.desk, run.inquiry, match, budget_atto)
         except NoRoom as refusal:
-            return Verdict.TOO_LARGE if refusal.rule == "stake_ceiling" else Verdict.FULL
+            return Verdict.TOO_LARGE if refusal.rule in ("stake_ceiling", BETTER_WAIT) else Verdict.FULL
         except Exception as error:  # one job's mistake is its own: the others go on
             if isinstance(error, ApiError) and error.status in _PASSING:
                 return Verdict.FULL
@@ -288,7 +291,12 @@ class FlowControl:
     def _kind(self, inquiry: Inquiry, size: tuple[int, int], account: Account) -> Hashable:
         """Return what decides which lanes may serve a request at all."""
         level = self.matching.market.eligible.level(sum(size))
-        return inquiry.features, level, CLASSES.get(account.service_class, STANDARD_CLASS).filler
+        return inquiry.features, inquiry.region, level, CLASSES.get(account.service_class, STANDARD_CLASS).filler
+
+    def _good_ms(self, inquiry: Inquiry, account: Account, since_ms: float) -> float:
+        """Return until when a request must be placed to meet its class's objective for the first byte."""
+        service = CLASSES.get(account.service_class, STANDARD_CLASS)
+        return since_ms + service.slo_ttft_ms - self.matching.quickest_ms(inquiry)
 
     def _size(self, inquiry: Inquiry) -> tuple[tuple[int, int], float]:
         """Return (prompt tokens, most tokens of the answer) and the service to be expected."""

@@ -237,8 +237,7 @@ class Visit:
     async def _serve(self, body: bytes, sink: CustomerSink) -> int:
         account, desk, stalled = self._account, self._inference.desk, self._inference.stalled
         assert account is not None
-        inquiry = read_inquiry(self.path, body)
-        inquiry.retrying = self.headers.get(b"x-stainless-retry-count", b"0") not in (b"0", b"")
+        inquiry = read_inquiry(self.path, body, account.customer, self.headers)
         self._run = run = Run(account.customer, inquiry, self.job, sink)
         if self._left:
             return STATUS_CLIENT_LEFT

@@ -7,13 +7,15 @@ and not a provider's time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from marketplace.gateway.errors import ApiError, invalid, malformed
+from marketplace.gateway.prompts import name_prefix, name_session
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
@@ -35,7 +37,8 @@ class Inquiry:
 
     `input_tokens` is expected, `input_tokens_most` cannot be exceeded by a tokenizer over bytes: no token is shorter
     than one. `output_tokens` is what the customer allows, None when it says nothing. `avoid`: providers to be passed
-    over as long as there are others.
+    over as long as there are others. `blocks` and `session` name what a provider may hold of it, `region` where it may
+    be served, "" for anywhere.
     """
 
     path: str
@@ -49,14 +52,22 @@ class Inquiry:
     output_tokens: int | None
     retrying: bool = False
     avoid: frozenset[str] = frozenset()
+    blocks: tuple[int, ...] = ()
+    session: str = ""
+    region: str = ""
 
 
+_NO_HEADERS: Mapping[bytes, bytes] = {}
+_REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FEATURES = {path: frozenset((feature,)) for path, feature in PATHS.items()}
 _VISION_FEATURES = {path: frozenset((feature, "vision")) for path, feature in PATHS.items()}
 
 
-def read_inquiry(path: str, body: bytes) -> Inquiry:
-    """Parse and check a request body; raises ApiError with status 400."""
+def read_inquiry(path: str, body: bytes, customer: str = "", headers: Mapping[bytes, bytes] = _NO_HEADERS) -> Inquiry:
+    """Parse and check a request body, and the headers that belong to it; raises ApiError with status 400.
+
+    Without a `customer` nothing is remembered of the prompt.
+    """
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -93,7 +104,18 @@ def read_inquiry(path: str, body: bytes) -> Inquiry:
         + _TEMPLATE_TOKENS_PER_MESSAGE * messages
         + (_TOOL_TEMPLATE_TOKENS if tools else 0),
         output_tokens=output,
+        retrying=headers.get(b"x-stainless-retry-count", b"0") not in (b"0", b""),
+        blocks=() if path == EMBEDDINGS else name_prefix(request, len(body), customer),
+        session="" if path == EMBEDDINGS else name_session(request, headers.get(b"x-session", b""), customer),
+        region=_region(headers.get(b"x-bonded-region", b"")),
     )
+
+
+def _region(said: bytes) -> str:
+    region = said.decode("latin-1").lower()
+    if said and not _REGION.fullmatch(region):
+        raise invalid("x-bonded-region must be the name of a region, such as eu or eu-west.", None, "invalid_region")
+    return region
 
 
 def _chat_text(request: dict[str, Any]) -> tuple[int, int]:
@@ -184,6 +206,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "tools": (_is(list), "a list"),
     "response_format": (_is(dict), "an object"),
     "user": (_is(str), "a text"),
+    "prompt_cache_key": (_is(str), "a text"),
 }
 
 __all__ = ["CHAT", "COMPLETIONS", "EMBEDDINGS", "PATHS", "ApiError", "Inquiry", "read_inquiry"]

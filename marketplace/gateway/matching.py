@@ -27,6 +27,7 @@ from scheduler.classes import CLASSES, STANDARD
 from scheduler.decide import decide
 from scheduler.decision import Decision, Refusal
 from scheduler.errors import CandidateGone
+from scheduler.prefix import PrefixIndex
 from scheduler.state import MarketState
 from scheduler.types import Demand, Job, Outcome, Reservation
 from scheduler.types import Status as Ended
@@ -59,6 +60,7 @@ class Match:
     decision: Decision
     lanes: list[Lane]
     output_tokens: int
+    blocks: tuple[int, ...] = ()
 
 
 class NoRoom(ApiError):
@@ -94,7 +96,9 @@ class Matching:
         self._note = note
         self._rng = rng or random.Random()
         self._clock = clock
-        self._demands: dict[tuple[str, frozenset[str]], Demand] = {}
+        self._demands: dict[tuple[str, frozenset[str], str], Demand] = {}
+        self._prefixes = PrefixIndex()
+        self._unnoted: dict[int, tuple[int, ...]] = {}
         self._expected: dict[str, float] = {}
         self.freed: Callable[[Reservation, int], None] | None = None
 
@@ -102,22 +106,26 @@ class Matching:
         """Return the market's clock."""
         return self._clock() * 1000.0
 
-    def match(self, inquiry: Inquiry, service_class: str, job: bytes, budget_atto: int, again: bool = False) -> Match:
+    def match(
+        self, inquiry: Inquiry, service_class: str, job: bytes, budget_atto: int, waited_ms: float | None = None
+    ) -> Match:
         """Decide who serves; raises NoRoom if nobody can now, another ApiError if waiting would not help.
 
-        `budget_atto`: the most that the job may cost. `again`: it was refused before and waits, and another refusal
-        says nothing new to the log.
+        `budget_atto`: the most that the job may cost. `waited_ms`: it was refused before and waits since then, and
+        another refusal says nothing new to the log.
         """
         model = inquiry.model
         longest = self._lanes.longest_context(model)
         if not longest:
             raise unknown_model(model)
         output = self._output(inquiry, longest)
-        demand = self._demands.get((model, inquiry.features))
+        now_ms = self.now_ms()
+        demand = self._demands.get((model, inquiry.features, inquiry.region))
         if demand is None:
             if len(self._demands) > 1_000:
                 self._demands.clear()
-            demand = self._demands[model, inquiry.features] = Demand(model=model, features=inquiry.features)
+            demand = Demand(model=model, features=inquiry.features, region=inquiry.region)
+            self._demands[model, inquiry.features, inquiry.region] = demand
         outcome = decide(
             self.market,
             Job(
@@ -128,18 +136,21 @@ class Matching:
                 max_output_tokens=output,
                 expected_output_tokens=self._expect(inquiry, output),
                 budget_atto=budget_atto,
+                session=inquiry.session,
+                warm=self._prefixes.find(inquiry.blocks, now_ms) if inquiry.blocks else (),
+                waited_ms=waited_ms or 0.0,
             ),
             self._rng,
-            self.now_ms(),
+            now_ms,
         )
-        if self._note is not None and not (again and isinstance(outcome, Refusal)):
+        if self._note is not None and not (waited_ms is not None and isinstance(outcome, Refusal)):
             self._note(outcome)
         if isinstance(outcome, Refusal):
             raise _explain(outcome, inquiry, output, longest, budget_atto)
         lanes = [lane for provider in outcome.order() if (lane := self._lanes.lane(provider, model)) is not None]
         if not lanes:
             raise no_provider("The providers of this model are changing; send the request again.")
-        return Match(outcome, lanes, output)
+        return Match(outcome, lanes, output, inquiry.blocks)
 
     def _output(self, inquiry: Inquiry, longest: int) -> int:
         """Return the output tokens to order."""
@@ -164,14 +175,30 @@ class Matching:
     def reserve(self, match: Match, lane: Lane) -> Reservation | None:
         """Claim a place at a lane of the match, None if the market moved on and it has none."""
         try:
-            return self.market.reserve(match.decision, self.now_ms(), lane.provider)
+            reservation = self.market.reserve(match.decision, self.now_ms(), lane.provider)
         except CandidateGone:
             return None
+        if match.blocks:
+            self._unnoted[reservation.number] = match.blocks
+        return reservation
+
+    def quickest_ms(self, inquiry: Inquiry) -> float:
+        """Estimate the time to first byte of a request where it is served quickest."""
+        return self.market.quickest_ms(inquiry.model, inquiry.input_tokens)
+
+    def _note_prefix(self, reservation: Reservation, now_ms: float) -> None:
+        blocks = self._unnoted.pop(reservation.number, None)
+        if blocks is not None:
+            room_tokens = self.market.lanes[reservation.lane].cache_tokens
+            self._prefixes.note(blocks, reservation.provider, room_tokens, now_ms)
 
     def first_byte(self, reservation: Reservation) -> None:
         """Note the first byte of a streamed answer."""
         now_ms = self.now_ms()
         self.market.started(reservation, now_ms - reservation.reserved_ms, now_ms)
+        self._note_prefix(reservation, now_ms)
+        if self.freed is not None:  # its prompt is computed, so that the lane may take another
+            self.freed(reservation, 0)
 
     def release(
         self, reservation: Reservation, status: Status, full: bool, output_tokens: int, itl_us: int | None
@@ -180,6 +207,8 @@ class Matching:
         if status is Status.SERVED:
             before = self._expected.get(reservation.model, EXPECTED_OUTPUT_TOKENS)
             self._expected[reservation.model] = before + _LEARN * (output_tokens - before)
+            self._note_prefix(reservation, self.now_ms())
+        self._unnoted.pop(reservation.number, None)
         ended = Ended.REFUSED if full else _ENDED[status]
         self.market.release(reservation, Outcome(ended, output_tokens, itl_us), self.now_ms())
         if self.freed is not None:
@@ -206,4 +235,6 @@ def _explain(refusal: Refusal, inquiry: Inquiry, output: int, longest: int, budg
     if "features" in barred:
         wanted = ", ".join(sorted(inquiry.features))
         return invalid(f"No provider of {inquiry.model} offers {wanted}.", "model", "unsupported_feature")
+    if "region" in barred:
+        return no_provider(f"No provider of {inquiry.model} that could take this request is in {inquiry.region}.")
     return no_provider(f"No provider of {inquiry.model} can take this request ({refusal.rule}).")

@@ -113,8 +113,9 @@ class Flow:
         first_ms: float = 0.0,
         due_ms: float = inf,
         payload: Any = None,
+        good_ms: float = inf,
     ) -> Waiting | Denied:
-        """Let a job wait in a band, or say why it may not."""
+        """Let a job wait in a band, or say why it may not. Begun after `good_ms` it cannot meet its objective."""
         patience_ms = BANDS[rank].patience_ms
         wait_ms = self.expected_wait_ms(line, rank, tenant, first_ms)
         if wait_ms > patience_ms:
@@ -126,7 +127,7 @@ class Flow:
         until_ms = now_ms + patience_ms
         job = Waiting(
             self.number(), line.model, rank, tenant, key, kind, size, tokens, now_ms, until_ms,
-            min(due_ms, until_ms), payload,
+            min(due_ms, until_ms), payload, good_ms,
         )  # fmt: skip
         self._put(line, job, now_ms)
         return job

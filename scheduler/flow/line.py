@@ -160,6 +160,7 @@ class Line:
         lower_may = self.places.free > self.held_back(now_ms)
         for rank in self._turns():
             queue = self.queues[rank]
+            queue.age(now_ms)
             if not queue or (rank and not lower_may) or blocked.bars_all(queue):
                 continue
             job = queue.first(blocked.fits)

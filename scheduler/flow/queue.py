@@ -2,17 +2,20 @@
 
 The tenant that attained least service goes first, in tokens (Sheng et al., "Fairness in Serving Large Language
 Models", 2024), and what it attained fades with a half-life. Fading is done by weighing later tokens more, two to the
-power of the half-lives since a common start, so the order of tenants changes only where tokens are added. One turn in
-`oldest_every` goes to whoever waits longest: a job with n older ones before it is placed after at most
-(n + 1) · oldest_every turns, however many new tenants come.
+power of the half-lives since a common start, so the order of tenants changes only where tokens are added. A job that
+can no longer meet its objective goes after all that can, because serving it first would only make others late too.
+One turn in `oldest_every` goes to whoever waits longest: a job with n older ones before it is placed after at most (n
++ 1) · oldest_every turns, however many new tenants come.
 
 Everything is kept in sorted lists: a job that leaves is gone at once, from all of them.
 """
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, insort
 from collections.abc import Callable, Hashable, Iterator
+from math import inf
 from typing import Any
 
 HALF_LIVES_MOST = 40.0
@@ -24,12 +27,12 @@ class Waiting:
     """A job that waits. `size` is (prompt tokens, most tokens of the answer), `tokens` its expected service.
 
     Jobs of one `kind` can be served by the same lanes. `due_ms` orders it inside its tenant, `until_ms` ends its
-    patience. `payload` is the caller's.
+    patience. Begun after `good_ms` it cannot meet its objective; it is `late` from then on. `payload` is the caller's.
     """
 
     __slots__ = (
-        "due_ms", "key", "kind", "model", "number", "payload", "queued", "rank", "since_ms", "size", "tenant", "tokens",
-        "until_ms",
+        "due_ms", "good_ms", "key", "kind", "late", "model", "number", "payload", "queued", "rank", "since_ms", "size",
+        "tenant", "tokens", "until_ms",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +49,7 @@ class Waiting:
         until_ms: float,
         due_ms: float,
         payload: Any = None,
+        good_ms: float = inf,
     ) -> None:
         self.number = number
         self.model = model
@@ -59,6 +63,8 @@ class Waiting:
         self.until_ms = until_ms
         self.due_ms = due_ms
         self.payload = payload
+        self.good_ms = good_ms
+        self.late = False
         self.queued = False
 
 
@@ -75,8 +81,8 @@ def _age(job: Waiting) -> int:
     return job.number
 
 
-def _urgency(job: Waiting) -> tuple[float, int]:
-    return job.due_ms, job.number
+def _urgency(job: Waiting) -> tuple[bool, float, int]:
+    return job.late, job.due_ms, job.number
 
 
 def _standing(tenant: _Tenant) -> tuple[float, int]:
@@ -95,6 +101,7 @@ class Queue:
         self._tenant_numbers = 0
         self._order: list[_Tenant] = []
         self._by_age: list[Waiting] = []
+        self._turning: list[tuple[float, int, Waiting]] = []
         self._at_least: list[int] = [0]
         self.kinds: dict[Hashable, int] = {}
 
@@ -112,6 +119,8 @@ class Queue:
 
     def put(self, job: Waiting) -> None:
         """Let a job wait; one that comes back keeps its number and so its age."""
+        if job.good_ms < inf:
+            heapq.heappush(self._turning, (job.good_ms, job.number, job))
         tenant = self._tenant(job.tenant)
         insort(tenant.waiting, job, key=_urgency)
         insort(self._by_age, job, key=_age)
@@ -141,7 +150,24 @@ class Queue:
         """Return whose turn it is among the jobs that `fits` accepts, None if there is none."""
         if (self._turns + 1) % self._oldest_every == 0:
             return next((job for job in self._by_age if fits(job)), None)
-        return next((job for tenant in self._order for job in tenant.waiting if fits(job)), None)
+        for tenant in self._order:
+            for job in tenant.waiting:
+                if job.late:
+                    break
+                if fits(job):
+                    return job
+        return next((job for tenant in self._order for job in tenant.waiting if job.late and fits(job)), None)
+
+    def age(self, now_ms: float) -> None:
+        """Let jobs be late that can no longer meet their objective."""
+        turning = self._turning
+        while turning and (turning[0][0] <= now_ms or not turning[0][2].queued):
+            job = heapq.heappop(turning)[2]
+            if job.queued and not job.late:
+                waiting = self._tenants[job.tenant].waiting
+                del waiting[bisect_left(waiting, _urgency(job), key=_urgency)]
+                job.late = True
+                insort(waiting, job, key=_urgency)
 
     def count_turn(self) -> None:
         """Note that a turn was used."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -127,9 +128,10 @@ def test_it_stays_within_its_bounds_whatever_happens(acts: list[tuple[str, int, 
 class Engine:
     """A provider that declared `slots` and runs `runs`: 200 ms to the first byte, then a second, both with spread."""
 
-    def __init__(self, runs: int, slots: int) -> None:
+    def __init__(self, runs: int, slots: int, backlog_most_ms: float = inf) -> None:
         self.rng = random.Random(1)
-        self.state = make_market([make_offer(slots=slots, stake_free_atto=10**24)], Policy(share_cap_ppm=1_000_000))
+        policy = Policy(share_cap_ppm=1_000_000, backlog_most_ms=backlog_most_ms)
+        self.state = make_market([make_offer(slots=slots, stake_free_atto=10**24)], policy)
         self.runs = runs
         self.now_ms = 0.0
         self.busy = 0
@@ -145,6 +147,7 @@ class Engine:
             if not ends:
                 self.ttfts.append(self.now_ms - reservation.reserved_ms)
                 self.state.started(reservation, self.ttfts[-1], self.now_ms)
+                self._fill()
                 continue
             self.state.release(reservation, SERVED, self.now_ms)
             self.served += 1
@@ -179,6 +182,17 @@ def test_a_provider_that_runs_fewer_jobs_than_it_declared_is_found_and_the_queue
     engine.ttfts.clear()
     engine.work(300_000.0)
     assert runs <= engine.state.lanes[0].limit.places <= runs + 6, "two or three may wait, and it probes"
+    assert engine.served >= 0.97 * runs * 180_000 / 1_250, "the engine never runs dry for it"
+    assert sorted(engine.ttfts)[len(engine.ttfts) // 2] < 0.6 * (slots + 2 - runs) * 1_250 / runs
+
+
+@pytest.mark.parametrize(("runs", "slots"), [(8, 64), (8, 16), (2, 8)])
+def test_a_backlog_brings_the_queue_home_too(runs: int, slots: int) -> None:
+    engine = Engine(runs, slots, Policy().backlog_most_ms)
+    engine.work(120_000.0)
+    engine.served = 0
+    engine.ttfts.clear()
+    engine.work(300_000.0)
     assert engine.served >= 0.97 * runs * 180_000 / 1_250, "the engine never runs dry for it"
     assert sorted(engine.ttfts)[len(engine.ttfts) // 2] < 0.6 * (slots + 2 - runs) * 1_250 / runs
 

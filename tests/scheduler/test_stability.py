@@ -6,6 +6,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from scheduler.cost import SHORTEST_DELAY
 from scheduler.decide import Decision, MarketState, decide
@@ -18,7 +19,13 @@ OUTPUT_TOKENS = 100
 ITL_MS = [20.0 if number % 2 else 100.0 for number in range(PROVIDERS)]
 CAPACITY_PER_MS = sum(1.0 / (OUTPUT_TOKENS * itl_ms) for itl_ms in ITL_MS)
 POLICY = Policy(
-    weights=SHORTEST_DELAY, queue_allowance=1_000_000, newcomer_floor_ppm=0, share_cap_ppm=1_000_000, explore_ppm=0
+    weights=SHORTEST_DELAY,
+    queue_allowance=1_000_000,
+    backlog_most_ms=inf,
+    waits_for_better=False,
+    newcomer_floor_ppm=0,
+    share_cap_ppm=1_000_000,
+    explore_ppm=0,
 )
 
 
