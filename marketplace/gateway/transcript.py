@@ -16,7 +16,7 @@ import orjson
 
 from marketplace.gateway.sse import DONE_EVENT, StreamBroken, StreamFault
 
-_READ_AT_BYTES = 32 * 1024
+_READ_AT_BYTES = 16 * 1024
 _OF_THE_ANSWER = ("id", "object", "created", "model", "system_fingerprint")
 _PLAIN_DELTA = frozenset(("role", "content"))
 _PLAIN_CHOICE = frozenset(("index", "delta", "text", "finish_reason"))

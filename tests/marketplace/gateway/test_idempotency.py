@@ -157,3 +157,71 @@ def test_a_key_is_bound_to_its_request_from_the_first_moment(running: bool) -> N
     with pytest.raises(once.ApiError) as refused:
         answers.begin("a", b"two")
     assert refused.value.status == 422
+
+
+class Counting:
+    """An application that counts what it does, and answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.status = 201
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        self.done += 1
+        about = [(b"content-type", b"application/json"), (b"set-cookie", b"a=b")]
+        await send({"type": "http.response.start", "status": self.status, "headers": about})
+        await send({"type": "http.response.body", "body": b'{"done":%d}' % self.done})
+
+
+async def call(once_only: once.OnceOnly, app: Counting, body: bytes = b"{}", **headers: str) -> tuple[int, bytes, bool]:
+    """Send a POST through; returns status, body, and whether it was given again."""
+    about = {"authorization": "Bearer x", "idempotency_key": "k", "content_length": str(len(body))} | headers
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in about.items() if value]
+    scope = {"type": "http", "method": "POST", "path": "/api/keys", "headers": raw}
+    told: list[Any] = []
+    parts = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        return parts.pop(0) if parts else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    if once_only.wants(scope):
+        await once_only(scope, receive, send, app)
+    else:
+        await app(scope, receive, send)
+    return told[0]["status"], told[1]["body"], once.REPLAYED in told[0]["headers"]
+
+
+async def test_other_posts_are_done_once_for_each_credential() -> None:
+    once_only, app = once.OnceOnly(Answers(lambda: 0.0)), Counting()
+    assert await call(once_only, app) == (201, b'{"done":1}', False)
+    assert await call(once_only, app) == (201, b'{"done":1}', True)
+    assert (await call(once_only, app, b'{"a":1}'))[0] == 422
+    assert await call(once_only, app, authorization="Bearer y") == (201, b'{"done":2}', False)
+    assert await call(once_only, app, authorization="", cookie="session=z") == (201, b'{"done":3}', False)
+    assert await call(once_only, app, authorization="") == (201, b'{"done":4}', False)
+    assert await call(once_only, app, authorization="") == (201, b'{"done":5}', False), "nobody's key is not looked at"
+    assert await call(once_only, app, idempotency_key="") == (201, b'{"done":6}', False)
+
+
+async def test_other_posts_that_fail_are_done_again() -> None:
+    once_only, app = once.OnceOnly(Answers(lambda: 0.0)), Counting()
+    for status in (500, 409, 302):
+        app.status = status
+        assert (await call(once_only, app))[2] is False
+    app.status = 200
+    assert await call(once_only, app) == (200, b'{"done":4}', False)
+    assert (await call(once_only, app))[2] is True
+
+
+async def test_uploads_are_compared_by_their_length_because_their_form_changes_each_time() -> None:
+    once_only, app = once.OnceOnly(Answers(lambda: 0.0)), Counting()
+    for boundary in ("aaa", "bbb"):
+        form = f"--{boundary}\r\nfile\r\n--{boundary}--".encode()
+        await call(once_only, app, form, content_type=f"multipart/form-data; boundary={boundary}")
+    assert app.done == 1
+    assert (await call(once_only, app, b"--c", content_type="multipart/form-data; boundary=c"))[0] == 422
