@@ -38,7 +38,8 @@ def kin(weights_digest: bytes, template_digest: bytes) -> str:
 
 
 def why_not(inquiry: Inquiry, transcript: Transcript) -> str:
-    """Say why nobody can go on with an answer, "" if somebody may."""
+    """Read what was delivered of an answer, and say why nobody can go on with it, "" if somebody may."""
+    plain = transcript.read()
     if not inquiry.stream or inquiry.path == EMBEDDINGS:
         return "it is not a stream of text"
     request = orjson.loads(inquiry.body)
@@ -47,7 +48,7 @@ def why_not(inquiry: Inquiry, transcript: Transcript) -> str:
         return f"{found or 'guided decoding'} was asked for"
     if inquiry.path == CHAT and request["messages"][-1]["role"] == "assistant":
         return "the conversation ends with words of the assistant"
-    return "" if transcript.read() else "it is more than plain text"
+    return "" if plain else "it is more than plain text"
 
 
 def _asks(request: dict[str, Any], name: str) -> bool:

@@ -1,8 +1,9 @@
 """Keep what a customer was given of a streamed answer, so that another provider can go on behind it.
 
-While a stream runs its events are only kept, as they were passed on; they are read when it breaks, or now and then, so
-that no more than a bounded part of them lies in memory unread. What is read is the text of each event, a *piece*, and
-what a second provider's events must look like to be of the same answer: its id, its time, its name of the model.
+While a stream runs its events are only kept, as they were passed on, and packed now and then: they repeat one another,
+so little is left of them, and packing costs less than reading. They are read when the stream breaks. What is read is
+the text of each event, a *piece*, and what a second provider's events must look like to be of the same answer: its id,
+its time, its name of the model.
 
 An answer that is more than plain text of one choice (tool calls, log probabilities, reasoning) is not plain: nobody
 can go on behind it.
@@ -10,25 +11,27 @@ can go on behind it.
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import orjson
 
 from marketplace.gateway.sse import DONE_EVENT, StreamBroken, StreamFault
 
-_READ_AT_BYTES = 16 * 1024
+_PACK_AT_BYTES = 16 * 1024
 _OF_THE_ANSWER = ("id", "object", "created", "model", "system_fingerprint")
 _PLAIN_DELTA = frozenset(("role", "content"))
 _PLAIN_CHOICE = frozenset(("index", "delta", "text", "finish_reason"))
 
 
 class Transcript:
-    """What was passed on of one answer: its pieces of text, and whether it came to its end."""
+    """What was passed on of one answer. `pieces` of text, and whether it is `finished`, as of the last `read`."""
 
-    __slots__ = ("_identity", "_kept", "_plain", "_size", "finished", "pieces")
+    __slots__ = ("_identity", "_kept", "_packed", "_plain", "_size", "finished", "pieces")
 
     def __init__(self) -> None:
         self._kept: list[bytes] = []
+        self._packed: list[bytes] = []
         self._size = 0
         self._plain = True
         self._identity: dict[str, Any] = {}
@@ -39,12 +42,14 @@ class Transcript:
         """Keep whole events that the customer gets."""
         self._kept.append(events)
         self._size += len(events)
-        if self._size > _READ_AT_BYTES:
-            self.read()
+        if self._size > _PACK_AT_BYTES:
+            self._packed.append(zlib.compress(b"".join(self._kept), 1))
+            self._kept, self._size = [], 0
 
     def read(self) -> bool:
         """Read what was kept; returns whether the answer is plain text so far."""
-        kept, self._kept, self._size = b"".join(self._kept), [], 0
+        kept = b"".join([*map(zlib.decompress, self._packed), *self._kept])
+        self._packed, self._kept, self._size = [], [], 0
         for event in kept.split(b"\n\n"):
             if event and self._plain:
                 self._take(event.removeprefix(b"data: "))

@@ -13,6 +13,7 @@ import pytest
 
 from contracts.messages import Status
 from marketplace.gateway import relay
+from marketplace.gateway.transcript import Transcript
 from tests.marketplace.gateway.conftest import Town, statuses
 from tests.marketplace.gateway.wire import Stream, read_stream
 
@@ -122,6 +123,23 @@ async def test_the_usage_shown_is_that_of_the_whole_answer(town, path: str) -> N
     assert answer.usage["completion_tokens"] == 9
     assert answer.usage["prompt_tokens"] == receipt.input_tokens - 2, "two words of its prompt are the answer's own"
     assert answer.usage["total_tokens"] == receipt.input_tokens + receipt.output_tokens
+
+
+@pytest.mark.parametrize("bad", [False, True])
+async def test_a_long_answer_is_kept_packed_and_counted_right(town, bad: bool) -> None:
+    await town.add(990_000, behaviour="close_mid", features=CAN, words=400)
+    await town.add(features=CAN, words=400)
+    answer = await ask(town, max_tokens=400, stream_options={"include_usage": True})
+    assert answer.text.split() == [f"word{n}" for n in range(400)]
+    assert answer.usage["completion_tokens"] == 400
+    script = Transcript()
+    for n in range(1_000):
+        piece = {"content": f"w{n} "} | ({"tool_calls": [{"index": 0}]} if bad and n == 3 else {})
+        script.add(b"data: " + orjson.dumps({"id": "a", "choices": [{"index": 0, "delta": piece}]}) + b"\n\n")
+    kept = sum(map(len, [*script._packed, *script._kept]))
+    assert kept < 30_000, "a fraction of the 70,000 bytes of events"
+    assert script.read() is not bad
+    assert len(script.pieces) == (3 if bad else 1_000)
 
 
 @pytest.mark.parametrize(
