@@ -74,6 +74,10 @@ class GatewaySettings(CommonSettings):
     receipt_s: int = Field(default=120, gt=0, description="After the longest answer, how long a receipt is waited for.")
     active_most: int = Field(default=2048, gt=0, description="Requests served at once.")
     active_per_key: int = Field(default=128, gt=0, description="Requests served at once for one API key.")
+    signing_process: bool | None = Field(
+        default=None,
+        description="Check and countersign receipts in a second process; default: if there is more than one core.",
+    )
     queued_most: int = Field(default=1024, gt=0, description="Requests that may wait for a place at a provider.")
     queued_per_key: int = Field(default=96, gt=0, description="Requests of one API key that may wait for a place.")
     fallback_engine: str = Field(

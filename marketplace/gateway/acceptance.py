@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from contracts.errors import ContractsError
 from contracts.messages import ZERO32, Countersignature, Receipt, Status, Ticket
 from contracts.signing import Signer, keccak, recover
 from marketplace.errors import BondedError
+from marketplace.gateway.clerk import Clerk
 from marketplace.gateway.tickets import UINT32_MOST
 from rewards.types import Attempt
 
@@ -114,6 +115,23 @@ def check_receipt(
 
     `signers` are the keys the provider may sign with.
     """
+    struct_hash = check_terms(ticket, receipt, delivered)
+    try:
+        signer = recover(keccak(b"\x19\x01" + separator + struct_hash), signature)
+    except ContractsError as error:
+        raise ReceiptRefused(str(error)) from None
+    _check_signer(signer, signers, receipt)
+    return struct_hash
+
+
+def _check_signer(signer: str, signers: Collection[str], receipt: Receipt) -> None:
+    if signer not in signers:
+        raise ReceiptRefused(f"signed by {signer}, which is not a key of provider {receipt.provider}")
+
+
+def check_terms(ticket: Ticket, receipt: Receipt, delivered: Delivered) -> bytes:
+    """Return the struct hash of a receipt that says what the ticket allows and what was delivered; its signature is
+    not looked at. Raises ReceiptRefused."""
     for name in ("job", "attempt", "provider", "model", "request_digest"):
         if getattr(receipt, name) != getattr(ticket, name):
             raise ReceiptRefused(f"{name} differs from the ticket's")
@@ -127,14 +145,7 @@ def check_receipt(
     complete = receipt.status == Status.SERVED
     if complete and delivered.response_digest is not None and receipt.response_digest != delivered.response_digest:
         raise ReceiptRefused("the response digest is not of the bytes that came")
-    struct_hash = receipt.struct_hash()
-    try:
-        signer = recover(keccak(b"\x19\x01" + separator + struct_hash), signature)
-    except ContractsError as error:
-        raise ReceiptRefused(str(error)) from None
-    if signer not in signers:
-        raise ReceiptRefused(f"signed by {signer}, which is not a key of provider {ticket.provider}")
-    return struct_hash
+    return receipt.struct_hash()
 
 
 def _check_tokens(ticket: Ticket, receipt: Receipt, delivered: Delivered) -> None:
@@ -159,12 +170,48 @@ def _check_tokens(ticket: Ticket, receipt: Receipt, delivered: Delivered) -> Non
             )
 
 
+def _seen(struct_hash: bytes, customer: str, slot: int, ttft_ms: int, itl_us: int) -> Countersignature:
+    times = min(ttft_ms, UINT32_MOST), min(itl_us, UINT32_MOST)
+    return Countersignature(struct_hash, customer, slot, *times)
+
+
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The gateway's key in one deployment: signs what it saw of an attempt."""
+    """The gateway's key in one deployment: signs what it saw of an attempt. `clerk` does it in another process."""
 
     signer: Signer
     separator: bytes
+    clerk: Clerk | None = None
+
+    async def accept(
+        self,
+        receipt: Receipt,
+        signature: bytes,
+        struct_hash: bytes,
+        signers: Collection[str],
+        customer: str,
+        slot: Callable[[], int],
+        ttft_ms: int,
+        itl_us: int,
+    ) -> Attempt:
+        """Check who signed a receipt and countersign it; raises ReceiptRefused.
+
+        `slot` is asked last of all: what was countersigned for a slot that has ended meanwhile is signed again, because
+        the journal's watermark may have passed it.
+        """
+        seen = _seen(struct_hash, customer, slot(), ttft_ms, itl_us)
+        digest = keccak(b"\x19\x01" + self.separator + struct_hash)
+        found = None
+        if self.clerk is not None:
+            found = await self.clerk.accept(digest, signature, seen.digest(self.separator))
+        try:
+            signer = found[0] if found is not None else recover(digest, signature)
+        except ContractsError as error:
+            raise ReceiptRefused(str(error)) from None
+        _check_signer(signer, signers, receipt)
+        if found is None or slot() != seen.slot:
+            return self.countersign(receipt, signature, customer, slot(), ttft_ms, itl_us, struct_hash)
+        return Attempt(receipt, signature, seen, self.signer.address, found[1])
 
     def countersign(
         self,
@@ -180,13 +227,7 @@ class Witness:
 
         `struct_hash` is the receipt's, for callers who have it.
         """
-        countersignature = Countersignature(
-            receipt=struct_hash or receipt.struct_hash(),
-            customer=customer,
-            slot=slot,
-            ttft_ms=min(ttft_ms, UINT32_MOST),
-            itl_us=min(itl_us, UINT32_MOST),
-        )
+        countersignature = _seen(struct_hash or receipt.struct_hash(), customer, slot, ttft_ms, itl_us)
         return Attempt(
             receipt=receipt,
             provider_signature=signature,

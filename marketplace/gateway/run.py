@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -39,6 +40,7 @@ from marketplace.errors import BondedError
 from marketplace.gateway.acceptance import Witness
 from marketplace.gateway.app import GatewayApp
 from marketplace.gateway.chain_source import ChainSource
+from marketplace.gateway.clerk import Clerk
 from marketplace.gateway.decisions import DecisionLog
 from marketplace.gateway.desk import Desk, Patience
 from marketplace.gateway.directory import Directory
@@ -126,7 +128,10 @@ class Gateway:
         self._sole = sole
         self._tasks: set[asyncio.Task[None]] = set()
         domain = chain.deployment.domain()
-        self._witness = Witness(signer, domain.separator())
+        apart = settings.signing_process
+        apart = len(os.sched_getaffinity(0)) > 1 if apart is None else apart
+        self._clerk = Clerk(signer) if apart else None
+        self._witness = Witness(signer, domain.separator(), self._clerk)
         self._timing = timing
         self._accounts = Accounts(database, journal, timing, unit_atto, self._slot)
         days = RatingDays(signer, domain.separator(), timing)
@@ -242,6 +247,7 @@ class Gateway:
             _every(_SWEEP_EVERY_S, self._expire),
             _every(self._inference.bounds.stall_s, self._give_up_stalled),
             *self._batches.background(),
+            *([self._clerk.run()] if self._clerk is not None else []),
         ]
 
     async def _refresh_accounts(self) -> None:

@@ -9,7 +9,7 @@ from contracts.messages import Receipt, Status, Ticket
 from marketplace.gateway.acceptance import (
     Delivered,
     ReceiptRefused,
-    check_receipt,
+    check_terms,
     read_receipt_header,
     read_receipt_json,
 )
@@ -177,7 +177,7 @@ class Trial:
             raise Next(no_provider("The provider sent something that is not an answer."))
         bound = None if run.inquiry.path == EMBEDDINGS else len(body)
         delivered = Delivered(request_digest(run.salt, body), bound, answer.usage)
-        if not self._settle(header, read_receipt_header, delivered):
+        if not await self._settle(header, read_receipt_header, delivered):
             raise Next(no_provider("The provider could not complete the answer."))
         run.started = True
         await run.sink.start(JSON_TYPE, len(body))
@@ -237,13 +237,15 @@ class Trial:
             raise UpstreamFailed(Fault.CLOSED, "the stream is empty")
         self._let_go()
         delivered = Delivered(events.response_digest(), events.text_bound(), usage_of_event(events.last))
-        if not self._settle(events.receipt, read_receipt_json, delivered):
+        if not await self._settle(events.receipt, read_receipt_json, delivered):
             raise Broken("the provider says that it could not complete it", self._lane.provider, disowned=True)
         await run.sink.end(DONE_EVENT)
 
     # books
 
-    def _settle(self, raw: bytes | None, read: Callable[[bytes], tuple[Receipt, bytes]], delivered: Delivered) -> bool:
+    async def _settle(
+        self, raw: bytes | None, read: Callable[[bytes], tuple[Receipt, bytes]], delivered: Delivered
+    ) -> bool:
         """Judge the receipt and enter the attempt; False if the receipt itself says that the answer is not whole.
 
         A receipt that is refused costs the customer nothing and the attempt is the provider's error, but the answer
@@ -254,19 +256,18 @@ class Trial:
             if raw is None:
                 raise ReceiptRefused("the answer bears no receipt")
             receipt, signature = read(raw)
-            struct_hash = check_receipt(
-                self._ticket, receipt, signature, self._lane.signers, desk.witness.separator, delivered
-            )
+            struct_hash = check_terms(self._ticket, receipt, delivered)
             if receipt.status == Status.CUSTOMER_ABORT:
                 raise ReceiptRefused("the customer did not leave")
+            attempt = await desk.witness.accept(
+                receipt, signature, struct_hash, self._lane.signers, run.customer, desk.slot, self._ttft_ms,
+                self._itl_us or 0,
+            )  # fmt: skip
         except ReceiptRefused as refused:
             desk.metrics.receipt_refused()
             self._record(Status.PROVIDER_ERROR)
             self._note(f"receipt refused: {refused}")
             return True
-        attempt = desk.witness.countersign(
-            receipt, signature, run.customer, desk.slot(), self._ttft_ms, self._itl_us or 0, struct_hash
-        )
         self._status = Status(receipt.status)
         desk.open_tickets.remember(self._ticket, attempt.countersignature.receipt)
         if receipt.status != Status.SERVED:

@@ -2,7 +2,8 @@
 
 `bare` is a plain OpenAI-compatible engine. `receipts` is the same engine behind tickets and signed receipts, as our
 gateway needs it; the ticket is read but its signature not checked, because the provider's cost is not measured. With
-PORT 0 each takes a free one; otherwise they follow one another.
+PORT 0 each takes a free one; otherwise they follow one another. Whenever a caller leaves a stream that runs, a line
+with the moment (`time.perf_counter`, which all processes of a machine share) follows.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from contracts.deployment import Deployment
 from contracts.signing import Signer
 from marketplace.gateway.testing import MockProvider
 
-DEPLOYMENT = Deployment(31337, 0, {"EpochLedger": "0x" + "ab" * 20, "JobEscrow": "0x" + "cd" * 20})
+DEPLOYMENT = Deployment(
+    31337,
+    0,
+    {
+        name: f"0x{0xC0 + number:040x}"
+        for number, name in enumerate(("EpochLedger", "JobEscrow", "PaymentToken", "StakeToken"))
+    },
+)
 GATEWAY = Signer(b"\x22" * 32)
 MODEL = "mock-model"
 
@@ -42,6 +50,14 @@ def make_provider(number: int, port: int, bare: bool = False, words: int = 1, ga
     )
 
 
+class Told(list[float]):
+    """The moments at which callers left, each printed as it comes."""
+
+    def append(self, moment: float) -> None:
+        """Print the moment; it is not kept."""
+        print(moment, flush=True)
+
+
 async def main() -> None:
     """Serve until killed."""
     first, kind, words, gap_s, *rest = sys.argv[1:]
@@ -49,6 +65,7 @@ async def main() -> None:
     for number in range(int(rest[0]) if rest else 1):
         port = int(first) + number if int(first) else 0
         provider = make_provider(number, port, kind == "bare", int(words), float(gap_s))
+        provider.left = Told()
         ports.append((await provider.start()).port)
     print(*ports, flush=True)
     await asyncio.Event().wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from scripts.bench.relay.processes import ROOT, Processes, System
+from scripts.bench.relay.processes import ROOT, Leavings, Missing, Processes, System
 
 HERE = Path(__file__).resolve().parent
 BENCH = ROOT / ".venv-bench"
@@ -25,7 +26,7 @@ def make_environment() -> None:
     if stamp.exists() and stamp.read_text() == PINNED.read_text():
         return
     uv = shutil.which("uv") or str(ROOT / ".tools/uv/bin/uv")
-    print("making .venv-bench (LiteLLM, sglang-router)", file=sys.stderr)
+    print("making .venv-bench (LiteLLM, sglang-router, vllm-router)", file=sys.stderr)
     subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(BENCH)], check=True)
     python = str(BENCH / "bin/python")
     install = [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", str(PINNED)]
@@ -37,18 +38,27 @@ def versions() -> dict[str, str]:
     """Return what is measured; the peers only if their environment stands."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     named = {"bonded": commit.stdout.strip() or "unknown"}
+    nginx = _nginx()
+    if nginx:
+        said = subprocess.run([nginx, "-v"], check=True, capture_output=True, text=True).stderr
+        named["nginx"] = said.strip().rpartition("/")[2]
     if not (BENCH / ".stamp").exists():
         return named
-    script = "import importlib.metadata as m;print(m.version('litellm'),m.version('sglang-router'))"
+    peers = ("litellm", "sglang-router", "vllm-router")
+    script = f"import importlib.metadata as m;print(*map(m.version, {peers}))"
     found = subprocess.run([str(BENCH / "bin/python"), "-c", script], check=True, capture_output=True, text=True)
-    return named | dict(zip(("litellm", "sglang-router"), found.stdout.split(), strict=True))
+    return named | dict(zip(peers, found.stdout.split(), strict=True))
 
 
-def start_engine(processes: Processes, kind: str, words: int, gap_s: float, core: int, count: int = 1) -> list[int]:
-    """Start mock engines; returns their ports."""
+def start_engine(
+    processes: Processes, kind: str, words: int, gap_s: float, core: int, count: int = 1
+) -> tuple[list[int], Leavings]:
+    """Start mock engines; returns their ports, and what tells when callers left them."""
     name = f"engine-{kind}"
     command = [sys.executable, str(HERE / "engine.py"), "0", kind, str(words), str(gap_s), str(count)]
-    return [int(port) for port in processes.words(name, processes.start(name, command, core))]
+    process = processes.start(name, command, core)
+    ports = [int(port) for port in processes.words(name, process)]
+    return ports, Leavings(process)
 
 
 def start_ours(processes: Processes, engines: list[int], core: int) -> System:
@@ -64,15 +74,40 @@ def start_ours(processes: Processes, engines: list[int], core: int) -> System:
     return System("bonded", int(port), key, [process.pid], [int(postmaster)])
 
 
-def start_sglang(processes: Processes, engines: list[int], policy: str, core: int) -> System:
-    """Start sglang-router before engines."""
+def start_router(processes: Processes, engines: list[int], kind: str, policy: str, core: int) -> System:
+    """Start sglang-router or vllm-router (`kind` is sglang or vllm) before engines."""
     port = _free_port()
-    command = [str(BENCH / "bin/python"), "-m", "sglang_router.launch_router", "--host", "127.0.0.1"]
+    command = [str(BENCH / "bin/python"), "-m", f"{kind}_router.launch_router", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--prometheus-port", str(_free_port()), "--log-level", "error"]
     command += ["--policy", policy, "--worker-urls", *(f"http://127.0.0.1:{engine}" for engine in engines)]
-    process = processes.start(f"sglang-{policy}", command, core)
+    process = processes.start(f"{kind}-{policy}", command, core)
     _wait_for(port, "/health")
-    return System(f"sglang-router {policy}", port, KEY, [process.pid])
+    return System(f"{kind}-router {policy}", port, KEY, [process.pid])
+
+
+def start_nginx(processes: Processes, engines: list[int], core: int) -> System:
+    """Start nginx before engines: one worker, kept connections, nothing buffered; raises Missing."""
+    program = _nginx()
+    if not program:
+        raise Missing("nginx is not installed (Debian and Ubuntu: apt-get install nginx-light)")
+    port, folder = _free_port(), processes.folder / "nginx"
+    folder.mkdir()
+    folder.chmod(0o777)  # its worker has a user of its own
+    servers = " ".join(f"server 127.0.0.1:{engine};" for engine in engines)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"daemon off; worker_processes 1; pid {folder}/pid; error_log stderr error;"
+        "events { worker_connections 4096; }"
+        f"http {{ access_log off; {temporary} upstream engines {{ {servers} keepalive 512; }}"
+        f"server {{ listen 127.0.0.1:{port}; keepalive_requests 1000000000; client_body_buffer_size 64k;"
+        'location / { proxy_pass http://engines; proxy_http_version 1.1; proxy_set_header Connection "";'
+        "proxy_buffering off; } } }\n"
+    )
+    process = processes.start("nginx", [program, "-e", "stderr", "-p", str(folder), "-c", str(config)], core)
+    _wait_for(port, "/health")
+    return System("nginx", port, KEY, [process.pid])
 
 
 def start_litellm(processes: Processes, engines: list[int], core: int) -> System:
@@ -101,6 +136,10 @@ def start_litellm(processes: Processes, engines: list[int], core: int) -> System
     process = processes.start("litellm", [*command, "--num_workers", "1", "--telemetry", "False"], core, env)
     _wait_for(port, "/health/liveliness")
     return System("LiteLLM", port, KEY, [process.pid])
+
+
+def _nginx() -> str | None:
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def _free_port() -> int:

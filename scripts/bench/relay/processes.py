@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +18,38 @@ TICKS = os.sysconf("SC_CLK_TCK")
 STOP_S = 20.0
 
 
+class Missing(Exception):
+    """A peer cannot be found on this machine; the message says how to get it. The benchmark goes on without it."""
+
+
+class Leavings:
+    """The moments that an engine process prints, read by a thread."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._lines: queue.SimpleQueue[float] = queue.SimpleQueue()
+        self._process = process
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self._lines.put(float(line))
+
+    def after(self, moment: float, most_s: float = 10.0) -> float | None:
+        """Return the next moment after a given one, None if none comes in time; earlier ones are forgotten."""
+        try:
+            while (seen := self._lines.get(timeout=most_s)) < moment:
+                pass
+            return seen
+        except queue.Empty:
+            return None
+
+
 @dataclass
 class System:
     """One thing to measure: where it listens, with which key, and the processes whose CPU counts.
 
-    `aside` are processes that work for it elsewhere, such as its database; they are counted apart.
+    `aside` are processes that work for it elsewhere, such as its database; they are counted apart. `leavings` tells
+    when its engines noticed that a caller had left.
     """
 
     name: str
@@ -28,6 +57,7 @@ class System:
     key: str = "sk-bench"
     pids: list[int] = field(default_factory=list)
     aside: list[int] = field(default_factory=list)
+    leavings: Leavings | None = None
 
     def cpu_s(self) -> tuple[float, float]:
         """Return the CPU seconds so far: of its processes with their children, and aside."""
