@@ -30,7 +30,7 @@ from marketplace.verifier.signing import ReportSigner
 from marketplace.verifier.surroundings import ChainAndGateway
 from rewards.blobs import source_at
 from rewards.verifier.challenge import Wanted
-from rewards.verifier.service import Verifier
+from rewards.verifier.service import Bursts, Verifier
 from rewards.verifier.store import MeasurementStore
 
 log = structlog.get_logger("verifier")
@@ -66,6 +66,8 @@ class VerifierOptions:
     reference_model: str
     wanted: Wanted
     prompts: Path | None
+    bursts: int
+    burst_requests: int
     devnet: bool
 
 
@@ -83,8 +85,11 @@ async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -
     outbox = FileOutbox.open(options.outbox_folder, sender=signer.address, chain_key=chain.key)
     sender = Sender(chain, signer, outbox)
     surroundings = ChainAndGateway(chain, sender, timing, gap_slots, options.gateway, options.api_key, road)
+    bursts = None
+    if pools is not None and options.bursts:
+        bursts = Bursts(options.bursts, options.burst_requests, pools.weights_bytes)
     store = MeasurementStore(options.folder / "measurements")
-    verifier = Verifier(signer, master, store, surroundings, road, pools, own)
+    verifier = Verifier(signer, master, store, surroundings, road, pools, own, bursts)
     server = _server(create_server(verifier, ReportSigner(chain, signer, verifier, source)), options.listen)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

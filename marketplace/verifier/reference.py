@@ -35,6 +35,11 @@ class ReferencePools:
         with tempfile.TemporaryDirectory() as folder:
             self._digest = weights_digest(self._path, Path(folder))
 
+    @property
+    def weights_bytes(self) -> int:
+        """Return the size of the weights file."""
+        return self._path.stat().st_size
+
     async def make(self, seed: bytes) -> Pool:
         """Return the pool of an epoch; raises OSError when the engine fails."""
         engine = LlamaCppEngine(

@@ -9,13 +9,15 @@ from typing import Any
 from contracts.errors import BadMessage, BadSignature
 from contracts.messages import ZERO32, CanaryDay, CheckDay, ProbeDay
 from contracts.signing import Signer
-from rewards.measurement import Probe, probe_day
+from rewards.measurement import PPM, Probe, probe_day
 from rewards.types import SignedCanaryDay, SignedCheckDay, SignedProbeDay
+from rewards.verifier.capacity import capacity_ppm, slow_epochs
 from rewards.verifier.challenge import Pool
 from rewards.verifier.equality import compare
 from rewards.verifier.samples import Samples, collect
 from rewards.verifier.store import Measurement
 
+_UINT32_MOST = 2**32 - 1
 _LISTS = {ProbeDay: "probe_days", CanaryDay: "canary_days", CheckDay: "check_days"}
 
 
@@ -54,11 +56,18 @@ def attest(
 
 
 def check_days(
-    signer: Signer, separator: bytes, epoch: int, measurements: Iterable[Measurement], pool: Pool | None
+    signer: Signer,
+    separator: bytes,
+    epoch: int,
+    measurements: Iterable[Measurement],
+    pool: Pool | None,
+    bursts: Mapping[str, Sequence[tuple[int, int]]] | None = None,
+    slow_before: Mapping[str, int] | None = None,
 ) -> tuple[tuple[SignedCheckDay, ...], tuple[Samples, ...]]:
     """Compare every provider's answers to the pool's requests with the reference's, and sign what comes of it.
 
-    Returns one CheckDay per provider that was tried, and the answers behind those that compared any.
+    Returns one CheckDay per provider that was tried, and the answers behind those that compared any. `bursts`: rate and
+    expected rate of each burst by provider; `slow_before`: slow epochs on end up to the epoch before.
     """
     answers: dict[str, dict[int, list[str]]] = {}
     tries: dict[str, list[bool]] = {}
@@ -72,15 +81,17 @@ def check_days(
     for provider in sorted(tries):
         samples = collect(signer.address, provider, epoch, pool, answers.get(provider, {})) if pool else None
         found = samples.test() if samples else compare(())
+        seen = (bursts or {}).get(provider, ())
+        capacity = capacity_ppm([rate * PPM // expected for rate, expected in seen], PPM)
         day = CheckDay(
             provider=provider,
             epoch=epoch,
             weights=samples.weights if samples else ZERO32,
             completions=found.completions,
             model_ppb=found.p_ppb,
-            bursts=0,
-            capacity_ppm=0,
-            slow_epochs=0,
+            bursts=len(seen),
+            capacity_ppm=min(capacity, _UINT32_MOST),
+            slow_epochs=slow_epochs((slow_before or {}).get(provider, 0), len(seen), capacity),
             tries=len(tries[provider]),
             failed_tries=sum(tries[provider]),
             samples=samples.seal()[1] if samples else ZERO32,

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 import structlog
 
 from contracts.signing import Signer
-from contracts.types import ProviderRecord, Timing
+from contracts.types import HardwareClass, ProviderRecord, Timing
 from rewards.verifier.attestation import Shown, attest, check_days
+from rewards.verifier.capacity import burst_slots, expected_rate
 from rewards.verifier.challenge import Challenge, Pool, choose, ordinary
 from rewards.verifier.equality import LENGTH
 from rewards.verifier.plan import PlannedProbe, commitment, draw_plan, epoch_seed
@@ -84,6 +85,15 @@ class PoolMaker(Protocol):
     async def make(self, seed: bytes) -> Pool: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """How many bursts an epoch has, of how many requests, and the size of the weights that providers run."""
+
+    an_epoch: int
+    requests: int
+    weights_bytes: int
+
+
 @dataclass
 class Verifier:
     """One verifier. `pools` makes an epoch's requests with known answers, None: nothing is asked but ordinary ones.
@@ -98,6 +108,7 @@ class Verifier:
     transport: Transport
     pools: PoolMaker | None = None
     own: Sequence[str] = ()
+    bursts: Bursts | None = None
     mix: Mix = USUAL
     now: Callable[[], float] = time.time
     _pools: dict[int, Pool] = field(default_factory=dict, init=False, repr=False)
@@ -112,6 +123,8 @@ class Verifier:
             group.create_task(self._forever("commit", self._commit))
             if self.pools is not None:
                 group.create_task(self._forever("prepare", self._prepare))
+            if self.bursts is not None:
+                group.create_task(self._forever("burst", self._burst))
             group.create_task(self._probe_all(group))
 
     def attestation(self, epoch: int) -> dict[str, Any] | None:
@@ -129,7 +142,8 @@ class Verifier:
         seen = self.store.read(epoch)
         before = self.store.read(epoch - 1) if epoch else ()
         days, canaries = attest(self.signer, separator, epoch, slots, seen, before)
-        checks, samples = check_days(self.signer, separator, epoch, seen, self.store.pool(epoch))
+        bursts, slow = self.store.bursts(epoch), self.store.slow_epochs(epoch - 1) if epoch else {}
+        checks, samples = check_days(self.signer, separator, epoch, seen, self.store.pool(epoch), bursts, slow)
         for one in samples:
             self.store.blobs.put((one.seal()[0],))
         return Shown(self.signer.address, epoch_seed(self.master, epoch), days, canaries, checks).document(epoch)
@@ -267,22 +281,76 @@ class Verifier:
             shown = await self.surroundings.reachable(record)
             return (Verdict.UNASKED if shown else Verdict.UNREACHABLE), None, None
         async with self._gate:
-            result = await probe(
-                self.transport,
-                record.endpoint,
-                record.signer,
-                self.surroundings.separator,
-                ticket,
-                salt,
-                challenge.body,
-                self._timeout_s(),
-            )
+            result = await self._ask(record, ticket, salt, challenge)
+        return result.verdict, result, challenge
+
+    async def _ask(
+        self, record: ProviderRecord, ticket: dict[str, Any], salt: bytes, challenge: Challenge
+    ) -> ProbeResult:
+        """Send one request with its ticket and hand its receipt in."""
+        result = await probe(
+            self.transport,
+            record.endpoint,
+            record.signer,
+            self.surroundings.separator,
+            ticket,
+            salt,
+            challenge.body,
+            self._timeout_s(),
+        )
         if result.receipt is not None:
             try:
                 await self.surroundings.hand_in(result)
             except (OSError, TimeoutError) as error:
-                log.info("a receipt was not handed in", provider=planned.provider, error=str(error))
-        return result.verdict, result, challenge
+                log.info("a receipt was not handed in", provider=record.provider, error=str(error))
+        return result
+
+    async def _burst(self) -> None:
+        """Wait for the next drawn moment and load every provider at once, so that hardware cannot serve two in turn."""
+        timing, bursts = self.surroundings.timing, self.bursts
+        assert bursts is not None
+        epoch = max(0, self._epoch())
+        moment, epoch = min(
+            (timing.epoch_start(each) + slot * timing.slot_s, each)
+            for each in (epoch, epoch + 1)
+            for slot in burst_slots(epoch_seed(self.master, each), timing.slots_per_epoch, bursts.an_epoch)
+            if timing.epoch_start(each) + slot * timing.slot_s > self.now()
+        )
+        await asyncio.sleep(max(0.0, moment - self.now()))
+        records = await self.surroundings.providers()
+        salt = hashlib.sha256(b"burst" + epoch_seed(self.master, epoch) + int(moment).to_bytes(8)).digest()
+        rates = await asyncio.gather(*[self._load(record, salt) for record in records])
+        for record, rate in zip(records, rates, strict=True):
+            if rate is not None:
+                wanted = expected_rate(
+                    HardwareClass(record.hardware_class), record.units, bursts.weights_bytes, bursts.requests
+                )
+                await asyncio.to_thread(self.store.add_burst, epoch, record.provider, rate, wanted)
+
+    async def _load(self, record: ProviderRecord, salt: bytes) -> int | None:
+        """Send a provider a burst; returns tokens a second, None unless all of it was served."""
+        assert self.bursts is not None
+        salts = [hashlib.sha256(salt + bytes.fromhex(record.provider[2:]) + bytes((n,))).digest()
+                 for n in range(self.bursts.requests)]  # fmt: skip
+        begun = time.perf_counter()
+        try:
+            model = await self.surroundings.model_of(record)
+            if model is None:
+                return None
+            results = await asyncio.gather(*[self._buy_and_ask(record, model, each) for each in salts])
+        except (OSError, TimeoutError, TicketRefused):
+            return None
+        taken_ms = max(1, round((time.perf_counter() - begun) * 1000))
+        if not all(result.receipt for result in results):
+            return None
+        tokens = sum(result.receipt["receipt"]["outputTokens"] for result in results if result.receipt)
+        return int(tokens * 1000 // taken_ms)
+
+    async def _buy_and_ask(self, record: ProviderRecord, model: OfferedModel, salt: bytes) -> ProbeResult:
+        asked = ordinary(salt, model.id, self.mix, self.own)
+        digest = hashlib.sha256(salt + asked.body).digest()
+        ticket = await self.surroundings.ticket(record.provider, model.id, asked.body, asked.max_output_tokens, digest)
+        return await self._ask(record, ticket, salt, asked)
 
     def _challenge(self, epoch: int, planned: PlannedProbe, salt: bytes, model: OfferedModel) -> Challenge:
         """Choose what to ask; a second try asks something else, so that a request of the pool is asked once."""

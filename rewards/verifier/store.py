@@ -120,6 +120,35 @@ class MeasurementStore:
             found.append(Measurement(row["provider"], row["slot"], verdict, row["ttft_ms"], row["canary"], *sampled))
         return tuple(found)
 
+    def add_burst(self, epoch: int, provider: str, rate: int, expected: int) -> None:
+        """Keep what one burst came to, in tokens a second; nothing once the epoch is attested."""
+        with self._lock:
+            if self._attested_path(epoch).exists():
+                return
+            with self._bursts_path(epoch).open("ab") as file:
+                file.write(json.dumps([provider, rate, expected]).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+    def bursts(self, epoch: int) -> dict[str, list[tuple[int, int]]]:
+        """Return (rate, expected) of every burst of an epoch by provider; a line torn by a crash is left out."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        path = self._bursts_path(epoch)
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            try:
+                provider, rate, expected = json.loads(line)
+            except ValueError:
+                continue
+            found.setdefault(provider, []).append((rate, expected))
+        return found
+
+    def slow_epochs(self, epoch: int) -> dict[str, int]:
+        """Return for how many epochs on end each provider was attested as slow, as of the end of this epoch."""
+        path = self._attested_path(epoch)
+        if not path.exists():
+            return {}
+        return {row["provider"]: row["slowEpochs"] for row in json.loads(path.read_bytes()).get("check_days", ())}
+
     def keep_pool(self, epoch: int, pool: Pool) -> None:
         """Put the pool of an epoch on disk: what is asked from it is compared with the same answers after a crash."""
         _write_whole(self._pool_path(epoch), canonical_json(plain(pool)))
@@ -128,6 +157,9 @@ class MeasurementStore:
         """Return the pool kept for an epoch, None when there is none."""
         path = self._pool_path(epoch)
         return build(Pool, read_json(path.read_bytes())) if path.exists() else None
+
+    def _bursts_path(self, epoch: int) -> Path:
+        return self._folder / f"bursts-{epoch:08d}.jsonl"
 
     def _pool_path(self, epoch: int) -> Path:
         return self._folder / f"pool-{epoch:08d}.json"

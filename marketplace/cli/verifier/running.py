@@ -54,6 +54,12 @@ def run(
     prompts: Annotated[
         Path | None, typer.Option("--prompts", help="A file with prompts that only this verifier knows, one a line.")
     ] = None,
+    bursts: Annotated[
+        int, typer.Option("--bursts", min=0, max=24, help="How often an epoch all providers are loaded at once.")
+    ] = 0,
+    burst_requests: Annotated[
+        int, typer.Option("--burst-requests", min=1, max=64, help="Requests of a burst, to each provider.")
+    ] = 4,
     devnet: Annotated[bool, typer.Option("--devnet", envvar="BONDED_DEVNET", help="Allow loopback and http.")] = False,
     keystore: KeystoreOption = None,
     password_file: PasswordFileOption = None,
@@ -79,6 +85,8 @@ def run(
             reference_model,
             Wanted(greedy, sampled, answers),
             prompts,
+            bursts,
+            burst_requests,
             devnet,
         )
         async with open_chain(rpc, deployment, finality) as chain:

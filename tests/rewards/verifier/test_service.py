@@ -20,7 +20,7 @@ from rewards.verifier.challenge import Greedy, Pool, Sampled
 from rewards.verifier.plan import commitment, epoch_seed
 from rewards.verifier.probe import Verdict
 from rewards.verifier.samples import read_samples
-from rewards.verifier.service import TicketRefused, Verifier
+from rewards.verifier.service import Bursts, TicketRefused, Verifier
 from rewards.verifier.store import Measurement, MeasurementStore
 from rewards.verifier.testing import HonestAgent, MemorySurroundings, SocketTransport, record
 
@@ -97,6 +97,24 @@ async def test_an_epoch_is_committed_probed_and_attested(tmp_path: Path):
         samples = read_samples(opened.read(), checked.day.samples)
     assert samples.test().p_ppb == checked.day.model_ppb
     assert {answer for one in samples.compared for answer in one.provider} == {"Hello there, traveller"}
+
+
+async def test_a_burst_loads_every_provider_at_its_moment_and_is_attested(tmp_path: Path):
+    timing = Timing(genesis=int(time.time()) + 2, slot_s=1, slots_per_epoch=4)
+    async with HonestAgent(UP, SEPARATOR, "Hello").serving() as endpoint:
+        records = [record(UP, endpoint), record(GONE, "http://127.0.0.1:1")]
+        surroundings = MemorySurroundings(timing, SEPARATOR, 1, records, Signer(b"\x09" * 32))
+        verifier = Verifier(
+            VERIFIER, MASTER, MeasurementStore(tmp_path), surroundings, SocketTransport(), bursts=Bursts(1, 3, 10**8)
+        )
+        await living(verifier, lambda: bool(verifier.store.bursts(0)) and time.time() >= timing.epoch_end(0))
+    ((rate, expected),) = verifier.store.bursts(0)[UP.address]
+    assert rate > 0 and expected == 40 and GONE.address not in verifier.store.bursts(0)
+    shown = verifier.attestation(0)
+    assert shown is not None
+    found = {one.day.provider: one.day for one in read_document(shown, VERIFIER.address, 0, SEPARATOR).check_days}
+    assert (found[UP.address].bursts, found[UP.address].capacity_ppm) == (1, rate * 10**6 // expected)
+    assert (found[GONE.address].bursts, found[GONE.address].slow_epochs) == (0, 0)
 
 
 async def test_without_a_ticket_only_a_provider_out_of_reach_is_down(tmp_path: Path):
