@@ -17,6 +17,7 @@ from rewards import former
 from rewards.attempt_lines import read_lines, write_line
 from rewards.blobs import FolderStore, Source, copy_blob
 from rewards.canonical import Unreadable, build, canonical_json, plain, read_json
+from rewards.collection import uncollected
 from rewards.errors import EvidenceDamaged
 from rewards.gather import chain_part
 from rewards.rules import code_digest
@@ -198,7 +199,7 @@ def _read_attempts(
 ) -> tuple[Attempt, ...]:
     attempts: list[Attempt] = []
     read = former.read_lines if rules_number == former.NUMBER else read_lines
-    with _Hashed(source, files, "attempts.jsonl") as hashed:
+    with _Hashed(source, files, "attempts.jsonl") as hashed, uncollected():
         try:
             for one in read(hashed.lines()):
                 attempts.append(one)

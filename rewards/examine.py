@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from contracts.types import Report
+from rewards.collection import uncollected
 from rewards.compare import compare_inputs, compare_reports
 from rewards.errors import InputsRefused
 from rewards.evidence import Bundle
@@ -39,7 +40,7 @@ def silent(_step: str, _done: int, _all: int) -> None:
     """Report progress to nobody."""
 
 
-def examine(bundle: Bundle, view: ChainView, progress: Progress = silent, threads: int = 2) -> ReplayResult:
+def examine(bundle: Bundle, view: ChainView, progress: Progress = silent, processes: int = 2) -> ReplayResult:
     """Check a bundle against a reading of the chain, from facts and signatures to every field of the report. Pure."""
     report, inputs = bundle.report, bundle.inputs
 
@@ -51,13 +52,14 @@ def examine(bundle: Bundle, view: ChainView, progress: Progress = silent, thread
         or compare_inputs(view.inputs, chain_part(inputs))
         or _compare_opening(bundle, view)
         or _compare_commitments(bundle, view)
-        or check_signatures(inputs, threads, lambda done, all_: progress("checking signatures", done, all_))
+        or check_signatures(inputs, processes, lambda done, all_: progress("checking signatures", done, all_))
     )
     if difference is not None:
         return differs(difference)
     progress("settling", 0, 1)
     try:
-        ours = settle(inputs)
+        with uncollected():
+            ours = settle(inputs)
     except InputsRefused as error:
         return differs(Difference("settlement", f"refused: {error}", "a report"))
     ours = replace(ours, report=replace(ours.report, evidence=bundle.digest))

@@ -23,7 +23,7 @@ __all__ = ["ReplayResult", "examine", "recompute", "replay"]
 
 
 async def replay(
-    epoch: int, chain: Chain, source: Source, progress: Progress = silent, threads: int = 2
+    epoch: int, chain: Chain, source: Source, progress: Progress = silent, processes: int = 2
 ) -> ReplayResult:
     """Recompute a report that is on the chain, complete or not, activated or not: what was signed binds all of it.
 
@@ -41,10 +41,10 @@ async def replay(
     difference = compare_published(published, bundle.report, chain.deployment.domain(), "report.json")
     if difference is not None:
         return ReplayResult(epoch, published.report, None, difference, len(bundle.inputs.attempts))
-    return await _recompute(bundle, chain, progress, threads)
+    return await _recompute(bundle, chain, progress, processes)
 
 
-async def recompute(bundle: Bundle, chain: Chain, progress: Progress = silent, threads: int = 2) -> ReplayResult:
+async def recompute(bundle: Bundle, chain: Chain, progress: Progress = silent, processes: int = 2) -> ReplayResult:
     """Recompute the report that a bundle carries, against the chain at the checkpoint the report names.
 
     The report need not be on the chain yet: this is what a verifier signs after, so only rules in force are taken.
@@ -52,10 +52,10 @@ async def recompute(bundle: Bundle, chain: Chain, progress: Progress = silent, t
     if bundle.inputs.rules_number != RULES_NUMBER:
         found = Difference("manifest.version", str(RULES_NUMBER), str(bundle.inputs.rules_number))
         return ReplayResult(bundle.report.epoch, bundle.report, None, found, len(bundle.inputs.attempts))
-    return await _recompute(bundle, chain, progress, threads)
+    return await _recompute(bundle, chain, progress, processes)
 
 
-async def _recompute(bundle: Bundle, chain: Chain, progress: Progress, threads: int) -> ReplayResult:
+async def _recompute(bundle: Bundle, chain: Chain, progress: Progress, processes: int) -> ReplayResult:
     report = bundle.report
     at = await check_checkpoint(chain, report.checkpoint_block, report.checkpoint_hash)
     if isinstance(at, Difference):
@@ -63,7 +63,7 @@ async def _recompute(bundle: Bundle, chain: Chain, progress: Progress, threads: 
     progress("reading the chain at the checkpoint", 0, 1)
     view = await collect(chain, report.epoch, at)
     progress("reading the chain at the checkpoint", 1, 1)
-    return await asyncio.to_thread(examine, bundle, view, progress, threads)
+    return await asyncio.to_thread(examine, bundle, view, progress, processes)
 
 
 def _read(source: Source, digest: bytes, progress: Progress) -> Bundle:

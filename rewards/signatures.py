@@ -1,13 +1,16 @@
 """Check every signature and every revealed seed in an epoch's inputs; the first that is wrong is named.
 
-Attempts come in their hundreds of thousands, so they are checked in ranges by several threads: recovering a signer is
-a call into C that lets other threads run meanwhile.
+Attempts come in their hundreds of thousands, so many of them are checked in ranges by several processes, to which they
+travel as the lines they are in the evidence. Few are checked where they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import gc
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
 from contracts.errors import BadSignature
@@ -15,6 +18,7 @@ from contracts.messages import CanaryDay, CheckDay, Domain, ProbeDay
 from contracts.signing import keccak, recover
 from contracts.types import ProviderRecord
 from rewards import former
+from rewards.attempt_lines import read_lines, write_line
 from rewards.epoch import SignedDay
 from rewards.gather import keeps_commitment
 from rewards.types import (
@@ -30,6 +34,8 @@ from rewards.types import (
 
 Progress = Callable[[int, int], None]
 _RANGE = 2_000
+_FEW = 2 * _RANGE
+"""Up to so many attempts are checked at once faster than other processes begin."""
 _KINDS = {ProbeDay: "probe day", CanaryDay: "canary day", CheckDay: "check day"}
 
 
@@ -60,33 +66,23 @@ def register(inputs: EpochInputs | ChainInputs, opening: EpochState) -> Register
     )
 
 
-def check_signatures(inputs: EpochInputs, threads: int = 1, progress: Progress | None = None) -> Difference | None:
+def check_signatures(inputs: EpochInputs, processes: int = 1, progress: Progress | None = None) -> Difference | None:
     """Return the first difference: attempts, then probe, canary, check and rating days, then seeds; None for none.
 
-    `progress(done, all)` is called now and then, from the calling thread.
+    `progress(done, all)` is called now and then, from the calling thread. With two `processes` or more, fresh ones are
+    begun for a large epoch: a script that calls this must be importable (`if __name__ == "__main__"`).
     """
     who = register(inputs, inputs.opening)
     attempts = inputs.attempts
-    days = _days(inputs)
-    everything = len(attempts) + len(days)
+    everything = len(attempts) + len(_days(inputs))
     done = 0
-    starts = range(0, len(attempts), _RANGE)
-
-    def check(start: int) -> Difference | None:
-        return _first(
-            check_attempt(one, who, start + index) for index, one in enumerate(attempts[start : start + _RANGE])
-        )
-
-    with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
-        try:
-            for start, difference in zip(starts, pool.map(check, starts), strict=True):
-                if difference is not None:
-                    return difference
-                done = min(start + _RANGE, len(attempts))
-                if progress is not None:
-                    progress(done, everything)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    for difference in _ranges(attempts, who, processes):
+        if difference is not None:
+            return difference
+        done = min(done + _RANGE, len(attempts))
+        if progress is not None:
+            progress(done, everything)
+    days = _days(inputs)
     for index, signed in enumerate(days):
         difference = check_day(_KINDS[type(signed.day)], signed.verifier, signed.day, signed.signature, who)
         if difference is not None:
@@ -96,6 +92,47 @@ def check_signatures(inputs: EpochInputs, threads: int = 1, progress: Progress |
     if progress is not None:
         progress(everything, everything)
     return _first(check_rating_day(signed, who) for signed in inputs.rating_days) or check_seeds(inputs)
+
+
+def _ranges(attempts: Sequence[Attempt], who: Register, processes: int) -> Iterator[Difference | None]:
+    """Check range after range and yield what each came to, in order; only a few are under way at any time."""
+    starts = range(0, len(attempts), _RANGE)
+    if processes < 2 or len(attempts) <= _FEW:
+        for start in starts:
+            yield _check_range(attempts[start : start + _RANGE], start, who)
+        return
+    fresh = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=fresh, initializer=_begin, initargs=(who,))
+    try:
+        waiting: deque[Future[Difference | None]] = deque()
+        for start in starts:
+            lines = "".join(write_line(one) for one in attempts[start : start + _RANGE])
+            waiting.append(pool.submit(_check_lines, lines, start))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_known: Register | None = None
+"""Who may sign, in a process that checks ranges for another."""
+
+
+def _begin(who: Register) -> None:
+    global _known
+    _known = who
+    gc.disable()
+
+
+def _check_lines(lines: str, start: int) -> Difference | None:
+    assert _known is not None
+    return _check_range(read_lines(lines.splitlines(keepends=True)), start, _known)
+
+
+def _check_range(attempts: Iterable[Attempt], start: int, who: Register) -> Difference | None:
+    return _first(check_attempt(one, who, start + index) for index, one in enumerate(attempts))
 
 
 def check_attempt(one: Attempt, who: Register, index: int) -> Difference | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.messages import Status
 from contracts.signing import keccak
@@ -41,10 +43,10 @@ def _flip(signature: bytes) -> bytes:
     return bytes([signature[0] ^ 1]) + signature[1:]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_honest_inputs_differ_in_nothing_and_progress_reaches_the_end(inputs: EpochInputs, threads: int) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_honest_inputs_differ_in_nothing_and_progress_reaches_the_end(inputs: EpochInputs, processes: int) -> None:
     seen: list[tuple[int, int]] = []
-    assert check_signatures(inputs, threads, lambda done, all_: seen.append((done, all_))) is None
+    assert check_signatures(inputs, processes, lambda done, all_: seen.append((done, all_))) is None
     assert seen[-1] == (30 + 9 + 1, 30 + 9 + 1)
 
 
@@ -139,13 +141,42 @@ def test_a_verifier_that_committed_to_nothing_can_still_attest(inputs: EpochInpu
     assert check_signatures(replace(inputs, seeds=(open_seed, *inputs.seeds[1:]))) is None
 
 
-def test_the_first_of_several_differences_is_returned_whatever_the_threads(net: Network) -> None:
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["provider_signature", "gateway_signature"]), st.integers(0, 10**6), st.integers(0, 65 * 8 - 1))
+def test_one_bit_flipped_anywhere_in_a_signature_is_named_by_its_line(
+    inputs: EpochInputs, field: str, which: int, bit: int
+) -> None:
+    signed = [index for index, one in enumerate(inputs.attempts) if getattr(one, field)]
+    index = signed[which % len(signed)]
+    one = inputs.attempts[index]
+    good = getattr(one, field)
+    bad = good[: bit // 8] + bytes([good[bit // 8] ^ 1 << bit % 8]) + good[bit // 8 + 1 :]
+    found = check_signatures(_with(inputs, index, replace(one, **{field: bad})))
+    assert found is not None and found.where == f"attempts.jsonl, line {index + 1}, {field}"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["receipt", "countersignature"]), st.data())
+def test_any_number_changed_in_a_signed_attempt_is_named_by_its_line(
+    inputs: EpochInputs, part: str, data: st.DataObject
+) -> None:
+    index = data.draw(st.sampled_from([i for i, one in enumerate(inputs.attempts) if one.provider_signature]))
+    one = inputs.attempts[index]
+    message = getattr(one, part)
+    numbers = [name for name in message.attributes() if isinstance(getattr(message, name), int)]
+    name = data.draw(st.sampled_from(numbers))
+    changed = replace(message, **{name: getattr(message, name) + 1})
+    found = check_signatures(_with(inputs, index, replace(one, **{part: changed})))
+    assert found is not None and found.where.startswith(f"attempts.jsonl, line {index + 1}, ")
+
+
+def test_the_first_of_several_differences_is_returned_whatever_the_processes(net: Network) -> None:
     attempts = list(net.inputs(attempts=net.attempts(0, 4_100, seed=3)).attempts)
     for index in (4_050, 2_500, 2_100):
         attempts[index] = replace(attempts[index], gateway_signature=_flip(attempts[index].gateway_signature))
     forged = net.inputs(attempts=attempts)
-    for threads in (1, 2):
-        found = check_signatures(forged, threads)
+    for processes in (1, 2):
+        found = check_signatures(forged, processes)
         assert found is not None and found.where == "attempts.jsonl, line 2101, gateway_signature"
 
 
