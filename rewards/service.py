@@ -119,7 +119,8 @@ def owed_back(
         if not measured[name].measured or not one.paid_as:
             continue
         today = day_of(measured[name])
-        rates = {kind: rate_over_window_ppm(before.get(name, ()), today, kind) for _, kind in one.paid_as}
+        sold = {kind for _, kind in one.paid_as}
+        rates = {kind: rate_over_window_ppm(before.get(name, ()), today, kind) for kind in sold}
         sums: dict[str, int] = {}
         for (customer, kind), atto in one.paid_as.items():
             rate = critical[customer] if kind == ServiceClass.CRITICAL else rates[kind]

@@ -13,7 +13,15 @@ import typer
 
 from marketplace.cli.chain import FINALITY_DEFAULT, RPC_DEFAULT, DeploymentOption, FinalityOption, RpcOption, open_chain
 from marketplace.cli.honesty import honesty
-from marketplace.cli.output import ExitCode, JsonFlag, note, print_facts, print_json, print_line
+from marketplace.cli.output import (
+    ExitCode,
+    JsonFlag,
+    StepProgress,
+    note,
+    print_facts,
+    print_json,
+    print_line,
+)
 
 if TYPE_CHECKING:
     from marketplace.cli.challenges import Challenge
@@ -83,7 +91,7 @@ def explain(
         from rewards.replay import replay as replay_epoch
 
         async with open_chain(rpc, deployment, finality) as chain:
-            with _Progress(epoch, as_json) as told:
+            with StepProgress(f"epoch {epoch}", as_json) as told:
                 result = await replay_epoch(epoch, chain, source_at(evidence), told)
         return explained(result, subject)
 
@@ -223,7 +231,7 @@ async def _replay(
         results: list[dict[str, Any]] = []
         for epoch in epochs:
             try:
-                with _Progress(epoch, as_json) as told:
+                with StepProgress(f"epoch {epoch}", as_json) as told:
                     result = await replay_epoch(epoch, chain, source, told)
             except (EvidenceError, HistoryDamaged, CheckpointRefused) as error:
                 where = "evidence" if isinstance(error, EvidenceError) else "chain"
@@ -237,36 +245,6 @@ async def _replay(
         print_json({"replays": results})
     if not all(row["equal"] and not row["missing"] for row in results):
         raise typer.Exit(ExitCode.CHECK_FAILED)
-
-
-class _Progress:
-    """A progress bar on standard error, fed by replay's callback."""
-
-    def __init__(self, epoch: int, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as Bar
-
-        self._bar = Bar(
-            TextColumn("epoch {task.fields[epoch]}"),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            disable=quiet,
-        )
-        self._task = self._bar.add_task("starting", total=None, epoch=epoch)
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, step: str, done: int, everything: int) -> None:
-        self._bar.update(self._task, description=step, completed=done, total=everything or None)
 
 
 def _summary(result: ReplayResult) -> dict[str, Any]:

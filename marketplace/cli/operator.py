@@ -35,6 +35,7 @@ from marketplace.cli.payment import Payment
 
 if TYPE_CHECKING:
     from contracts.calls import Call
+    from marketplace.recovery import Recovered
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run gateway, clock, indexer and settlement.")
 governing.add_to(app)
@@ -211,6 +212,56 @@ def check(
         )
     if not all(line.equal for line in lines):
         raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+@app.command()
+def recover(
+    evidence: Annotated[
+        str,
+        typer.Option(
+            "--evidence",
+            envvar="BONDED_RECOVERY_EVIDENCE",
+            help="Where the evidence is: a folder of blobs, or the URL of anybody's evidence server.",
+        ),
+    ],
+    rpc: RpcOption = RPC_DEFAULT,
+    deployment: DeploymentOption = None,
+    finality: FinalityOption = FINALITY_DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Rebuild ledger and settlement state in an empty database, from the chain and the evidence alone.
+
+    Run `bonded operator check` afterwards. What no report holds yet is in the gateway's journal, or lost.
+    """
+
+    async def work() -> Recovered:
+        from contracts.tokens import Token
+        from marketplace.db import Database
+        from marketplace.recovery import recover as rebuild
+        from marketplace.settings import SettlementSettings, load
+        from rewards.blobs import FolderStore, source_at
+        from rewards.epoch import unit_atto
+
+        settings = load(SettlementSettings)
+        store = FolderStore(settings.data_folder / "evidence")
+        database = await Database.open(settings.database_url, settings.data_folder)
+        try:
+            async with open_chain(rpc, deployment, finality) as chain:
+                decimals = await Token(chain, "PaymentToken").decimals(await chain.checkpoint())
+                with StepProgress("recovering", as_json) as told:
+                    return await rebuild(chain, database, source_at(evidence), store, unit_atto(decimals), told)
+        finally:
+            await database.close()
+
+    from marketplace.cli.output import StepProgress
+
+    found = asyncio.run(work())
+    if as_json:
+        print_json(found)
+    else:
+        print_line(
+            f"{found.epochs} epochs with {found.attempts} attempts, the chain up to block {found.block}", "green"
+        )
 
 
 @app.command()

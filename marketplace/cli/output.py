@@ -205,6 +205,36 @@ def units(text: str, decimals: int) -> int:
     return int(scaled)
 
 
+class StepProgress:
+    """A progress bar on standard error for `progress(step, done, all)`; `all` is 0 where nobody knows."""
+
+    def __init__(self, what: str, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.fields[what]}"),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=quiet,
+        )
+        self._task = self._bar.add_task("starting", total=None, what=what)
+
+    def __enter__(self) -> StepProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, step: str, done: int, everything: int) -> None:
+        self._bar.update(self._task, description=step, completed=done, total=everything or None)
+
+
 def _console(stderr: bool = False) -> Any:
     from rich.console import Console
 

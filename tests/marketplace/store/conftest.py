@@ -34,6 +34,17 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def empty_url(server: str) -> str:
     """Return the URL of an empty database."""
+    return _new_database(server)
+
+
+@pytest.fixture
+def another_url(server: str) -> str:
+    """Return the URL of a second empty database."""
+    return _new_database(server)
+
+
+def _new_database(server: str) -> str:
+    """Make an empty database and return its URL."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
