@@ -21,6 +21,7 @@ SECTIONS = {
     "verification": "5, step 1",
     "honest model": "5, step 6",
     "hardware": "5, step 6",
+    "special-casing": "5, step 1",
     "score": "6",
     "rating": "6",
     "fees": "5, step 3",
