@@ -345,7 +345,9 @@ class _MockConnection(asyncio.Protocol):
         tokens_in, words = self._counts(request, ticket)
         said = len(request.get("bonded_delivered", ()))
         deltas = list(provider.deltas) if path == "/v1/chat/completions" else []
-        tokens_in, words = tokens_in + said, min(words, max(0, provider.words - said))
+        if said:
+            ordered = request.get("max_completion_tokens") or request.get("max_tokens") or provider.words
+            tokens_in, words = tokens_in + said, max(0, min(words, ordered - said))
         words = len(deltas) or words
         sent = bytearray()
         count = 0

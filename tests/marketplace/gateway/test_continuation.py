@@ -193,7 +193,7 @@ async def test_a_provider_that_cannot_itself_is_helped_out(town) -> None:
 
 async def test_an_answer_that_came_to_its_end_is_whole_though_its_provider_left(town) -> None:
     await town.add(behaviour="close_at_end", features=CAN, words=3)
-    answer = await ask(town)
+    answer = await ask(town, max_tokens=3)
     assert (answer.text.split(), answer.finishes, answer.done, answer.whole) == (WORDS[:3], ["stop"], 1, True)
     assert statuses(town) == ["provider_error"]
     assert town.books.charged_atto == 0
@@ -255,7 +255,7 @@ async def test_an_answer_waits_when_those_who_could_go_on_are_away(town) -> None
 
 async def test_words_that_come_in_one_piece_with_the_end_are_delivered(town) -> None:
     await town.add(words=4, gap_s=0.02)
-    answer = await ask(town)
+    answer = await ask(town, max_tokens=4)
     assert (answer.text.split(), answer.finishes, answer.done) == (WORDS[:4], ["stop"], 1)
 
 
