@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types contracts invariants mutate bench clean
+.PHONY: help setup run test lint types contracts invariants mutate fuzz bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ invariants: ## Fuzz the invariants for hours: ten million calls
 
 mutate: ## Put small faults into the contracts, one at a time, and name those that no test notices: hours
 	@./scripts/mutate
+
+fuzz: ## Ask the control API a hundred thousand things, by its own schema and beyond it
+	@.venv/bin/python -m tests.marketplace.api.fuzz 100000
 
 bench: ## Measure decisions, settlement and the gateway beside its peers
 	@for bench in scripts/bench/*; do if [ -f $$bench ] && [ -x $$bench ]; then .venv/bin/python $$bench || exit 1; fi; done
