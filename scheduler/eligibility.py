@@ -102,7 +102,7 @@ class Eligibility:
         self._contexts: dict[int, int] = {}
         self._levels: list[int] = []
         self._barred = 0
-        self._pools: dict[tuple[object, int], Pool] = {}
+        self._pools: dict[tuple[str, int, str], Pool] = {}
 
     def put(self, lane: int, offer: Offer) -> None:
         """Set a lane's offer and forget the pools that it may enter or leave."""
@@ -138,12 +138,12 @@ class Eligibility:
 
     def _forget(self, model: str) -> None:
         self.version += 1
-        for key in [key for key in self._pools if key[0][0] == model]:  # type: ignore[index]
+        for key in [key for key in self._pools if key[2] == model]:
             del self._pools[key]
 
     def pool(self, demand: Demand, context_tokens: int) -> Pool:
         """Return the pool for a demand and a length of prompt and answer together, from the cache if it is there."""
-        key = (demand.key, self.level(context_tokens))
+        key = (demand.key, bisect_left(self._levels, context_tokens), demand.model)
         found = self._pools.get(key)
         return found if found is not None else self._cut(demand, context_tokens, key)
 
@@ -160,7 +160,7 @@ class Eligibility:
         for key, pool in self._pools.items():
             self._pools[key] = self._arrange(list(pool.lanes), pool.bits, pool.excluded)
 
-    def _cut(self, demand: Demand, context_tokens: int, key: tuple[object, int]) -> Pool:
+    def _cut(self, demand: Demand, context_tokens: int, key: tuple[str, int, str]) -> Pool:
         remaining = self._models.get(demand.model, 0)
         excluded: dict[str, int] = {}
 

@@ -60,11 +60,12 @@ class Demand:
     region: str = ""
     max_price_in_atto: int | None = None
     max_price_out_atto: int | None = None
-    key: tuple[object, ...] = field(init=False, compare=False, repr=False)
+    key: str = field(init=False, compare=False, repr=False)
+    """The same for equal demands; a text, because its hash is computed once."""
 
     def __post_init__(self) -> None:
-        key = (self.model, self.features, self.region, self.max_price_in_atto, self.max_price_out_atto)
-        object.__setattr__(self, "key", key)
+        key = (self.model, sorted(self.features), self.region, self.max_price_in_atto, self.max_price_out_atto)
+        object.__setattr__(self, "key", repr(key))
 
 
 @dataclass(frozen=True, slots=True)
