@@ -56,6 +56,7 @@ class Drainer:
         self._slot = slot
         self._recountersign = recountersign
         self._ratings = ratings
+        self._draining = asyncio.Lock()
 
     async def run(self, every_s: float) -> None:
         """Drain again and again until cancelled; waits out a database that is away and a disk that is full."""
@@ -67,7 +68,11 @@ class Drainer:
             await asyncio.sleep(every_s)
 
     async def drain(self) -> int:
-        """Copy everything journaled so far; returns how many lines."""
+        """Copy everything journaled so far; returns how many lines. Of two at once one waits for the other."""
+        async with self._draining:
+            return await self._drain()
+
+    async def _drain(self) -> int:
         slot = self._slot()
         self._journal.turn()
         await asyncio.to_thread(self._journal.settle)

@@ -22,6 +22,13 @@ _NOT_FOR_CALLERS = (
     "timings_per_token", "return_progress", "priority", "kv_transfer_params", "use_beam_search", "__verbose", "verbose",
     "continue_final_message", "add_generation_prompt", "bonded_delivered",
 )  # fmt: skip
+# Fields by which other servers let a caller say where requests go, with which key, or which template is run. An engine
+# that is such a server must not see them.
+_ROUTING = (
+    "api_base", "base_url", "api_key", "api_version", "user_config", "model_list", "fallbacks", "custom_llm_provider",
+    "litellm_params", "extra_headers", "headers", "proxy", "chat_template",
+)  # fmt: skip
+_TEMPLATE_OVERRIDES = ("chat_template", "tokenize", "add_generation_prompt", "continue_final_message")
 DELIVERED = "bonded_delivered"
 """The field by which a gateway names, piece by piece, what of an answer its customer has already."""
 # one token of a byte-level vocabulary is at least a byte; templates add their own around the messages
@@ -66,7 +73,9 @@ def read_request(route: str, raw: bytes, ticket: Ticket, model: OfferedModel) ->
     if options is not None and not isinstance(options, dict):
         raise Refused(400, "invalid_value", "stream_options must be an object", "stream_options")
     wants_usage = bool(streams and options and options.get("include_usage") is True)
-    asked = {key: value for key, value in body.items() if key not in _NOT_FOR_CALLERS}
+    asked = {key: value for key, value in body.items() if key not in _NOT_FOR_CALLERS and key not in _ROUTING}
+    if isinstance(kwargs := asked.get("chat_template_kwargs"), dict):
+        asked["chat_template_kwargs"] = {key: kwargs[key] for key in kwargs if key not in _TEMPLATE_OVERRIDES}
     asked["model"] = model.config.engine_model
     output = 0
     delivered = _delivered(body, route, streams, model)

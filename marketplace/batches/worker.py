@@ -4,6 +4,10 @@
     serve    each line as a job of its customer, class batch; its answer is collected, its charge kept back
     store    answer and charge in one transaction (`recording`); or the line goes back, pauses its batch, or is dead
 
+Realtime work that finds no place evicts the newest line: its connection is closed, nothing of it was delivered, so
+nothing is owed, and it is served again later. A line that was evicted `EVICTIONS_MOST` times, or is due within a
+quarter of an hour, keeps its place.
+
 A line's answer is stored once and charged once. What can happen twice is the work: when the gateway dies after a
 provider answered and before the transaction, the line is served again, and only the second answer is charged.
 """
@@ -12,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
@@ -39,6 +44,9 @@ log = structlog.get_logger("batches")
 
 SERVICE_CLASS = "batch"
 RUNNING_MOST = 256
+EVICTIONS_MOST = 3
+_NEARLY_DUE_S = 900
+_EVICTED_S = 1
 _IDLE_S = 0.5
 _DISK_FULL_MS = 5_000
 
@@ -66,6 +74,10 @@ class Collected:
         """Take no notice: an answer without an end is not whole."""
 
 
+class Evicted(Exception):
+    """A line gave its place to realtime work."""
+
+
 class Workers:
     """The workers of one gateway. `open_` tells whether work is taken at all."""
 
@@ -86,6 +98,7 @@ class Workers:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopped = False
+        self._evictions: Counter[tuple[str, int]] = Counter()
         self._metrics = BatchMetrics(desk.metrics.registry)
 
     async def run(self) -> None:
@@ -168,9 +181,13 @@ class Workers:
         job, books, sink = new_job(), KeptBooks(self._desk.accounts), Collected()
         try:
             await self._ask(task, job, books, sink)
+        except Evicted:
+            await self._put_back(task)
+            return
         except ApiError as error:
             await self._not_served(task, job, error)
             return
+        self._evictions.pop((task.batch.id, task.line), None)
         posted = books.posted
         receipt = posted[1].receipt if posted is not None else None
         ended = Ended(
@@ -188,7 +205,7 @@ class Workers:
         self._metrics.ended("done" if stored else "lost")
 
     async def _ask(self, task: Task, job: bytes, books: KeptBooks, sink: Collected) -> None:
-        """Serve a line; raises ApiError for whatever kept it from being served."""
+        """Serve a line; raises Evicted, or ApiError for whatever else kept it from being served."""
         customer = task.batch.customer
         try:
             inquiry = read_inquiry(task.batch.endpoint, task.body)
@@ -196,18 +213,34 @@ class Workers:
             desk = replace(self._desk, accounts=cast(Accounts, books))
             run = Run(customer, inquiry, job, sink)
             run.due = float(task.batch.expires_at)
+            if self._may_be_evicted(task):
+                run.evict = run.leave
             await serve(desk, run, Account(customer, 0, SERVICE_CLASS, SERVICE_CLASS))
+            if run.left and not sink.whole:
+                raise Evicted
             if not sink.whole:
                 raise no_provider("The provider did not send a whole answer.")
         except (BalanceTooLow, CapReached) as error:
             raise insufficient_quota(str(error)) from None
         except JournalFull as error:
             raise too_busy(str(error), _DISK_FULL_MS) from None
-        except ApiError:
+        except (ApiError, Evicted):
             raise
         except Exception as error:  # a line that breaks the gateway must not be tried for ever
             log.exception("a batch line could not be served", batch=task.batch.id, line=task.line)
             raise ApiError(500, "internal_error", "The gateway failed to serve this request.") from error
+
+    def _may_be_evicted(self, task: Task) -> bool:
+        due_s = task.batch.expires_at - self._desk.clock()
+        return due_s > _NEARLY_DUE_S and self._evictions[task.batch.id, task.line] < EVICTIONS_MOST
+
+    async def _put_back(self, task: Task) -> None:
+        self._evictions[task.batch.id, task.line] += 1
+        reason, at = "evicted: realtime work needed its place", int(self._desk.clock()) + _EVICTED_S
+        await self._database.persist(
+            lambda: self.queue.give_back(task, reason, at, task.tries), "putting an evicted batch line back"
+        )
+        self._metrics.ended("evicted")
 
     async def _not_served(self, task: Task, job: bytes, error: ApiError) -> None:
         verdict = judge(error, task.tries)

@@ -115,12 +115,13 @@ class Run:
     handed to the open tickets; `started`, that the customer has bytes. Of a stream, `transcript` is what the customer
     has, `family` and `ordered` with whom and up to how many tokens another provider goes on, `broken` who is asked
     again only if nobody else is there. `due` is the unix time by which batch work must be done, 0 if nobody said.
-    `tokens`: what the job was billed for, input and output. `on_leave` is called when the customer leaves.
+    `tokens`: what the job was billed for, input and output. `on_leave` is called when the customer leaves; `evict`
+    gives its place up for realtime work, None if it may stay.
     """
 
     __slots__ = (
-        "_connections", "about", "asked", "attempts", "broken", "customer", "due", "family", "hold", "inquiry", "job",
-        "left", "on_leave", "ordered", "salt", "settled", "sink", "started", "tokens", "transcript",
+        "_connections", "about", "asked", "attempts", "broken", "customer", "due", "evict", "family", "hold", "inquiry",
+        "job", "left", "on_leave", "ordered", "salt", "settled", "sink", "started", "tokens", "transcript",
     )  # fmt: skip
 
     def __init__(self, customer: str, inquiry: Inquiry, job: bytes, sink: Sink) -> None:
@@ -138,6 +139,7 @@ class Run:
         self.left = False
         self.due = 0.0
         self.on_leave: Callable[[], None] | None = None
+        self.evict: Callable[[], None] | None = None
         self.attempts = 0
         self.transcript = Transcript() if inquiry.stream else None
         self.family = ""

@@ -9,7 +9,7 @@ after what changes by itself: patience that ends, breakers that half-open, offer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from marketplace.gateway.lanes import Lane
 from marketplace.gateway.matching import Match, Matching, NoRoom
 from scheduler.classes import CLASSES
 from scheduler.classes import STANDARD as STANDARD_CLASS
-from scheduler.flow.bands import BANDS, BY_NAME, STANDARD, FlowPolicy
+from scheduler.flow.bands import BANDS, BATCH, BY_NAME, STANDARD, FlowPolicy
 from scheduler.flow.flow import EVICTED, KEY_FULL, PATIENCE, QUEUE_FULL, WAITED, Denied, Flow
 from scheduler.flow.line import Line, Verdict
 from scheduler.flow.queue import Waiting
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 TICK_S = 0.025
 _PASSING = (404, 502)
 """An offer that is gone may come back, or another come, while the request waits."""
+_CLEARABLE = ("full", "stake_ceiling")
+"""What keeps realtime work out and is gone when filler ends."""
 _RANKS = {band.name: band.rank for band in BANDS}
 _MESSAGES = {
     PATIENCE: "All providers of {model} are busy, and the wait would be longer than {band} work waits",
@@ -50,8 +52,8 @@ class Place:
     job has ended, in any case."""
 
     __slots__ = (
-        "_control", "_expected", "_input", "_reservation", "closed", "lanes", "line", "match", "most_atto", "number",
-        "output_tokens", "rank", "since_ms", "tenant",
+        "_control", "_expected", "_input", "_reservation", "cleared", "closed", "evict", "lanes", "line", "match",
+        "most_atto", "number", "output_tokens", "rank", "since_ms", "tenant",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +68,8 @@ class Place:
         self.most_atto = most_atto
         self.output_tokens = 0
         self.closed = False
+        self.cleared = False
+        self.evict: Callable[[], None] | None = None
         self.line: Line
         self.rank = 0
         self.tenant = ""
@@ -130,21 +134,23 @@ class FlowControl:
         now_ms = self.matching.now_ms()
         rank = _RANKS.get(account.service_class, STANDARD.rank)
         line = self.flow.lines.get(inquiry.model)
-        first_ms = 0.0
+        first_ms, rule = 0.0, "full"
         budget_atto = _budget(desk, run)
         try:
             match = self.matching.match(inquiry, account.service_class, run.job, budget_atto)
         except NoRoom as refusal:
-            first_ms = float(refusal.wait_ms)
+            first_ms, rule = float(refusal.wait_ms), refusal.rule
         else:
             line = line or self._line(inquiry.model)
             if line.passes(rank, now_ms):
                 place = self._claim(desk, inquiry, match, budget_atto)
                 if place is not None:
                     self._pass(place, line, rank, run.customer, now_ms)
+                    place.evict = run.evict
                     return place
         line = line or self._line(inquiry.model)
-        job = self._enter(desk, run, account, line, rank, first_ms, now_ms)
+        cleared = rank == 0 and rule in _CLEARABLE and self._clear_place(line)
+        job = self._enter(desk, run, account, line, rank, 0.0 if cleared else first_ms, now_ms, cleared)
         return await self._wait(line, job)
 
     def _pass(self, place: Place, line: Line, rank: int, tenant: str, now_ms: float) -> None:
@@ -155,7 +161,15 @@ class FlowControl:
         line.begin(rank, tenant, place.tokens(self.weight), now_ms)
 
     def _enter(
-        self, desk: Desk, run: Run, account: Account, line: Line, rank: int, first_ms: float, now_ms: float
+        self,
+        desk: Desk,
+        run: Run,
+        account: Account,
+        line: Line,
+        rank: int,
+        first_ms: float,
+        now_ms: float,
+        awaited: bool = False,
     ) -> Waiting:
         inquiry = run.inquiry
         due_ms = now_ms + (run.due - desk.clock()) * 1_000.0 if run.due else inf
@@ -164,10 +178,30 @@ class FlowControl:
         job = self.flow.enter(
             line, rank, run.customer, account.key_id, self._kind(inquiry, size, account), size, tokens,
             now_ms, first_ms, due_ms, _Asking(desk, run, account, None), self._good_ms(inquiry, account, now_ms),
+            awaited,
         )  # fmt: skip
         if isinstance(job, Denied):
             raise self._denied(job, rank, inquiry.model)
         return job
+
+    def _clear_place(self, line: Line) -> bool:
+        """Evict the newest filler of a model for one more realtime job; False if none may be evicted.
+
+        Places that are being cleared are counted against the realtime jobs that wait for them.
+        """
+        fillers = [one for one in self._placed.values() if one.line is line and one.rank >= BATCH.rank]
+        if sum(one.cleared for one in fillers) > len(line.queues[0]):
+            return True
+        newest = max(
+            (one for one in fillers if one.evict is not None and not one.cleared),
+            key=lambda one: one.number,
+            default=None,
+        )
+        if newest is None or newest.evict is None:
+            return False
+        newest.cleared = True
+        newest.evict()
+        return True
 
     async def again(self, desk: Desk, run: Run, account: Account, place: Place, afresh: bool = False) -> Place | None:
         """Give a place back and wait for another, at the job's old age and within what is left of its patience.
@@ -256,6 +290,7 @@ class FlowControl:
         if place is None:
             return Verdict.TOO_LARGE
         self._begin(place, self.flow.lines[job.model], job)
+        place.evict = run.evict
         self._metrics.placed(job.rank, self.matching.now_ms() - job.since_ms)
         asking.future.set_result(place)
         return Verdict.TAKEN

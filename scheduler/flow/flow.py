@@ -114,11 +114,15 @@ class Flow:
         due_ms: float = inf,
         payload: Any = None,
         good_ms: float = inf,
+        awaited: bool = False,
     ) -> Waiting | Denied:
-        """Let a job wait in a band, or say why it may not. Begun after `good_ms` it cannot meet its objective."""
+        """Let a job wait in a band, or say why it may not. Begun after `good_ms` it cannot meet its objective.
+
+        `awaited`: a place is being cleared for it, so the pace at which places become free by themselves says nothing.
+        """
         patience_ms = BANDS[rank].patience_ms
         wait_ms = self.expected_wait_ms(line, rank, tenant, first_ms)
-        if wait_ms > patience_ms:
+        if wait_ms > patience_ms and not awaited:
             return self._denied(PATIENCE, wait_ms)
         if self._per_key.get(key, 0) >= self.policy.queued_per_key:
             return self._denied(KEY_FULL, wait_ms)

@@ -344,7 +344,7 @@ async def test_who_waits_is_sent_on_when_the_gateway_stops(town) -> None:
 
 async def test_a_stream_holds_its_place_from_before_the_first_byte_to_the_last(town) -> None:
     """Routers that count a stream only after its prefill, or no more once it flows, send all to one worker."""
-    provider = await town.add(gap_s=0.02)
+    provider = await town.add(gap_s=0.02, words=20)
     places = town.market.places(MODEL)
     stream = asyncio.create_task(
         town.client().chat.completions.create(model=MODEL, messages=HELLO, max_tokens=20, stream=True)
