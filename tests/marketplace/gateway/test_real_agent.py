@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import json
 import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +17,16 @@ import openai
 import pytest
 
 from contracts.messages import Status
+from contracts.signing import keccak
 from contracts.types import ProviderRecord, ProviderStatus
 from marketplace.gateway.acceptance import Witness
 from marketplace.gateway.desk import Patience
+from rewards.blobs import FolderStore
+from rewards.evidence import write_bundle
+from rewards.settlement import settle
+from rewards.testing import Network
 from tests.marketplace.agent import harness
-from tests.marketplace.gateway.conftest import Town, statuses
+from tests.marketplace.gateway.conftest import KEY, Town, statuses
 
 pytestmark = pytest.mark.model
 
@@ -167,3 +176,34 @@ async def test_a_draining_agent_is_left_alone(town: Town, agent: harness.TestAge
         await town.client().chat.completions.create(model=MODEL, messages=STORY, max_tokens=4)
     assert town.books.charged_atto == 0
     agent.app.draining = False
+
+
+async def test_evidence_of_real_traffic_holds_nothing_of_prompts_answers_keys_and_salts(
+    town: Town, agent: harness.TestAgent, tmp_path: Path
+) -> None:
+    secret = "My neighbour Ottokar Zwirnschlag owes me 4711 guilders."
+    said = []
+    for _ in range(2):
+        answer = await town.client().chat.completions.create(
+            model=MODEL, messages=[{"role": "user", "content": secret}], max_tokens=24, temperature=0
+        )
+        said.append(str(answer.choices[0].message.content))
+        await acknowledged(agent)
+    first, second = town.books.posted
+    assert second.receipt.taken == first.receipt.job, "each receipt names one that was handed over"
+
+    net, store = Network(providers=1), FolderStore(tmp_path / "evidence")
+    inputs = net.inputs()
+    write_bundle(store, replace(inputs, attempts=tuple(town.books.posted)), settle(inputs).report)
+    evidence = b"".join(path.read_bytes() for path in store.path.iterdir())
+    assert first.receipt.job.hex().encode() in evidence
+    told = [secret, *said, KEY, "sk-bonded"]
+    told += [word for text in (secret, *said) for word in text.split() if len(word) > 5]
+    for text in told:
+        raw = text.encode()
+        forms = [raw, raw.hex().encode(), base64.b64encode(raw)[: len(raw) * 4 // 3 - 4]]
+        forms += [hashlib.sha256(raw).hexdigest().encode(), keccak(raw).hex().encode()]
+        for form in forms:
+            assert form not in evidence, text
+    body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": secret}]}).encode()
+    assert hashlib.sha256(body).hexdigest().encode() not in evidence, "a digest without a salt could be guessed"
