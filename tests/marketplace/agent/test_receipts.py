@@ -13,6 +13,7 @@ from contracts.signing import Signer
 from marketplace.agent import receipts
 from marketplace.agent.meter import SignedReceipt
 from marketplace.agent.receipts import ReceiptJournal
+from rewards.missing import KEPT
 
 RECEIPT = Receipt(b"j" * 32, 0, "0x" + "a1" * 20, b"m" * 32, 5, 10, 4, 3, 20, 900, 2**127, b"q" * 32, b"r" * 32, 0)
 SIGNER = Signer(b"\x11" * 32)
@@ -123,3 +124,47 @@ def test_a_receipt_that_could_not_be_written_is_not_open_and_an_acknowledgement_
     journal.acknowledge(number, "post")
     assert journal.append(signed(1)) == number + 1
     assert [entry.signed for entry in ReceiptJournal(tmp_path).open.values()] == [signed(1)]
+
+
+def _job(number: int) -> SignedReceipt:
+    one = signed(0)
+    return dataclasses.replace(one, receipt=dataclasses.replace(one.receipt, job=bytes([number]) * 32))
+
+
+def _naming(journal: ReceiptJournal, number: int) -> bytes:
+    """Append a receipt that names what the journal gives it to name."""
+    one, taken = _job(number), journal.name_taken()
+    journal.append(dataclasses.replace(one, receipt=dataclasses.replace(one.receipt, taken=taken)))
+    return taken
+
+
+def test_each_job_that_was_handed_over_is_named_once_and_refused_ones_never(tmp_path):
+    journal = ReceiptJournal(tmp_path)
+    numbers = [journal.append(_job(number)) for number in (1, 2, 3, 4)]
+    assert journal.name_taken() == bytes(32)
+    for number, how in zip(numbers, ("post", "refused", "stream", "expired"), strict=True):
+        journal.acknowledge(number, how)
+        journal.acknowledge(number, how)
+    assert [_naming(journal, number)[:1] for number in (5, 6, 7)] == [b"\x01", b"\x03", b"\x00"]
+
+
+def test_after_a_restart_and_in_a_fresh_file_naming_goes_on_where_it_was(tmp_path, monkeypatch):
+    journal = ReceiptJournal(tmp_path)
+    for number in (1, 2, 3):
+        journal.acknowledge(journal.append(_job(number)), "stream")
+    assert _naming(journal, 4)[:1] == b"\x01"
+    again = ReceiptJournal(tmp_path)
+    monkeypatch.setattr(receipts, "_FULL_BYTES", 1)
+    assert _naming(again, 5)[:1] == b"\x02"
+    last = ReceiptJournal(tmp_path)
+    assert [last.name_taken()[:1], last.name_taken()[:1]] == [b"\x03", b"\x00"]
+
+
+def test_no_more_jobs_wait_to_be_named_than_settlement_remembers(tmp_path):
+    journal = ReceiptJournal(tmp_path)
+    for number in range(1, 101):
+        journal.acknowledge(journal.append(_job(number)), "post")
+    named = []
+    while job := journal.name_taken().strip(b"\0"):
+        named.append(job[0])
+    assert named == list(range(101 - receipts._NAMED_MOST, 101)) and receipts._NAMED_MOST * 4 <= KEPT
