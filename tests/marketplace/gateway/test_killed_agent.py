@@ -17,8 +17,8 @@ from marketplace.gateway.acceptance import Witness
 from marketplace.gateway.desk import Patience
 from scripts.bench.failing import agent as process
 from scripts.bench.failing.judge import Answer, Leg, bill_fault, seam_fault
-from scripts.bench.relay.engine import GATEWAY
-from tests.marketplace.gateway.conftest import DOMAIN, Town
+from scripts.bench.relay.engine import DEPLOYMENT, GATEWAY
+from tests.marketplace.gateway.conftest import Town
 from tests.marketplace.gateway.wire import Stream, read_stream
 
 pytestmark = pytest.mark.model
@@ -36,7 +36,7 @@ def patience() -> Patience:
 @pytest.fixture
 async def agents(town: Town, tmp_path: Path) -> AsyncIterator[list[asyncio.subprocess.Process]]:
     """Two agents as processes; the first is asked first."""
-    town.desk.witness = Witness(GATEWAY, DOMAIN.separator())
+    town.desk.witness = Witness(GATEWAY, DEPLOYMENT.domain().separator())
     running = []
     for number in range(2):
         folder = tmp_path / str(number)
@@ -85,6 +85,7 @@ async def test_streams_of_a_killed_agent_are_whole_and_billed_to_the_token(town:
     asking = [asyncio.create_task(ask(town, number)) for number in range(STREAMS)]
     runs = town.inference.stalled._active
     while not (len(runs) == STREAMS and all(sink.writes >= 2 for sink, _ in runs.values())):
+        assert not any(one.done() for one in asking), "an answer ended before its agent was killed"
         await asyncio.sleep(0.01)
     first.send_signal(signal.SIGKILL)
     disturbed = await asyncio.gather(*asking)
