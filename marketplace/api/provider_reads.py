@@ -77,8 +77,7 @@ class ProviderReads:
 
     async def provider(self, provider: str) -> ProviderDetail | None:
         """Return everything about a provider, None if nobody of this address is registered."""
-        rows = await PublicReads(self._source).providers()
-        row = next((one for one in rows if one.provider == provider), None)
+        row = next(iter(await PublicReads(self._source).providers(provider or "nobody")), None)
         if row is None:
             return None
         async with self._source.database.begin() as connection:
@@ -107,9 +106,16 @@ async def _leaves_of(connection: AsyncConnection, provider: str, reports: list[S
     """Return one provider's leaf of each report; the database cuts it out of the packed ones."""
     packed = chain_events.c.fields["packed"].astext
     at = func.nullif(func.strpos(packed, provider.removeprefix("0x")), 0)
+    if not reports:
+        return {}
+    oldest = min(one.id for one in reports)
     found = await connection.execute(
         select(event_epoch, chain_events.c.id, cast(func.substr(packed, at, 2 * LEAF_BYTES), Text))
-        .where(chain_events.c.name == LeavesPublished.__name__, event_epoch.in_([one.epoch for one in reports]))
+        .where(
+            chain_events.c.name == LeavesPublished.__name__,
+            chain_events.c.id > oldest,
+            event_epoch.in_([one.epoch for one in reports]),
+        )
         .order_by(chain_events.c.id)
     )
     submitted = {one.epoch: one.id for one in reports}

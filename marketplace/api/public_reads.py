@@ -25,8 +25,11 @@ class PublicReads:
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    async def providers(self) -> list[ProviderRow]:
-        """Return every provider with its offer, its stake, its line in the last report and its newest slash."""
+    async def providers(self, only: str = "") -> list[ProviderRow]:
+        """Return every provider with its offer, its stake, its line in the last report and its newest slash.
+
+        `only`: this one alone, if it is registered.
+        """
         async with self._source.database.begin() as connection:
             epoch, published = await newest_complete(connection)
             slashes = await newest_slashes(connection)
@@ -44,6 +47,7 @@ class PublicReads:
                 slashes.get(entry["provider"], ""),
             )
             for entry in self._source.services.directory.snapshot()
+            if not only or entry["provider"] == only
         ]
 
     async def epochs(self) -> list[EpochRow]:

@@ -6,6 +6,7 @@ their order: what follows a submission of an epoch belongs to it until the next 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,11 @@ from marketplace.models import chain_events
 
 event_epoch = cast(chain_events.c.fields["epoch"].astext, BigInteger)
 """The epoch that an event names, as SQL."""
+
+
+LEAVES_IN_A_CHUNK = 512
+_REMEMBERED = 16
+_read: OrderedDict[tuple[int, bytes], tuple[Leaf, ...]] = OrderedDict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +60,12 @@ async def read_submissions(
     if before is not None:
         query = query.where(event_epoch < before)
     rows = (await connection.execute(query)).all()
+    if not rows:
+        return []
+    oldest = rows[-1].id
     cancelled = {row.fields["digest"] for row in await events_named(connection, ReportCancelled.__name__)}
-    completed = await _newest_of(connection, ReportCompleted.__name__)
-    active = await _newest_of(connection, ReportActivated.__name__)
+    completed = await _newest_of(connection, ReportCompleted.__name__, oldest)
+    active = await _newest_of(connection, ReportActivated.__name__, oldest)
     found = []
     for row in rows:
         number = int(row.fields["epoch"])
@@ -72,13 +81,28 @@ async def read_submissions(
 
 
 async def read_leaves(connection: AsyncConnection, one: Submitted) -> tuple[Leaf, ...]:
-    """Return the leaves published for a submission that stands, in their order; fewer while it is incomplete."""
+    """Return the leaves published for a submission that stands, in their order; fewer while it is incomplete.
+
+    Those of a complete report never change: the newest that were read are remembered.
+    """
+    name = (one.id, one.tx_hash)
+    if name in _read:
+        _read.move_to_end(name)
+        return _read[name]
     found = await connection.execute(
         select(chain_events.c.fields)
         .where(chain_events.c.name == LeavesPublished.__name__, event_epoch == one.epoch, chain_events.c.id > one.id)
         .order_by(chain_events.c.id)
+        .limit(
+            -(-int(one.fields["leaf_count"]) // LEAVES_IN_A_CHUNK)
+        )  # else all that came later would be looked through
     )
-    return tuple(leaf for (fields,) in found for leaf in _unpacked(fields["packed"]))
+    leaves = tuple(leaf for (fields,) in found for leaf in _unpacked(fields["packed"]))
+    if one.state != "incomplete":
+        _read[name] = leaves
+        if len(_read) > _REMEMBERED:
+            _read.popitem(last=False)
+    return leaves
 
 
 async def newest_complete(connection: AsyncConnection) -> tuple[int, tuple[Leaf, ...]]:
@@ -89,12 +113,12 @@ async def newest_complete(connection: AsyncConnection) -> tuple[int, tuple[Leaf,
     return -1, ()
 
 
-async def _newest_of(connection: AsyncConnection, name: str) -> dict[int, int]:
-    """Return where the newest event of a name stands, by epoch."""
+async def _newest_of(connection: AsyncConnection, name: str, after: int) -> dict[int, int]:
+    """Return where the newest event of a name stands, by epoch, of those that came after an event."""
     rows: Sequence[Any] = (
         await connection.execute(
             select(event_epoch.label("epoch"), chain_events.c.id)
-            .where(chain_events.c.name == name)
+            .where(chain_events.c.name == name, chain_events.c.id > after)
             .order_by(chain_events.c.id)
         )
     ).all()

@@ -89,12 +89,23 @@ def _add_audit(router: APIRouter, reads: Reads, pages: Renderer) -> None:
         return await pages.render(request, "epochs.html", epochs=rows, more=more)
 
     @router.get("/epochs/{epoch}")
-    async def epoch_page(request: Request, epoch: PathNumber) -> Response:
+    async def epoch_page(
+        request: Request, epoch: PathNumber, page: Annotated[int, Query(ge=0, le=100_000)] = 0
+    ) -> Response:
         detail = await reads.epoch(epoch)
         if detail is None:
             words = f"Epoch {epoch} has not been reported on chain."
             return await pages.problem(request, 404, "No such epoch", words)
-        return await pages.render(request, "epoch.html", detail=detail, proof=await reads.epoch_proof(epoch))
+        first = page * ON_A_PAGE
+        return await pages.render(
+            request,
+            "epoch.html",
+            detail=detail,
+            proof=await reads.epoch_proof(epoch),
+            leaves=detail.leaves[first : first + ON_A_PAGE],
+            page=page,
+            more=len(detail.leaves) > first + ON_A_PAGE,
+        )
 
     @router.get("/slashes")
     async def slashes(request: Request) -> Response:

@@ -34,6 +34,7 @@ _PAGES = (
 )
 _BODIES = (b"", b"{", b"\xff\xfe", b"[" * 2_000, b'{"a":1e99999}', b"null", b'"x"', b"x" * 70_000)
 _FIELDS = ("token", "name", "service_class", "stars", "index", "requests", "tokens")
+_AT_ONCE = 1_000
 _WORDS = ("sort", "order", "model", "region", "work", "page", "before", "limit", "after", "most")
 
 
@@ -158,13 +159,19 @@ def wrong(answer: httpx2.Response) -> str:
 
 
 def run(client: httpx2.Client, drawer: Drawer, count: int) -> tuple[Counter[int], list[tuple[Asked, str]]]:
-    """Send requests; returns how often each status came, and what was wrong."""
+    """Send requests; returns how often each status came (0: it hung up), and what was wrong."""
     seen: Counter[int] = Counter()
     faults: list[tuple[Asked, str]] = []
     for asked, _ in zip(drawer.requests(), range(count), strict=False):
-        answer = client.request(
-            asked.method, asked.path, params=dict(asked.query), content=asked.body, headers=dict(asked.headers)
-        )
+        try:
+            answer = client.request(
+                asked.method, asked.path, params=dict(asked.query), content=asked.body, headers=dict(asked.headers)
+            )
+        except httpx2.TransportError as error:
+            seen[0] += 1
+            if len(asked.body or b"") < 64 * 1024:  # above that the gateway may hang up while it is still being sent
+                faults.append((asked, f"no answer: {error!r}"))
+            continue
         seen[answer.status_code] += 1
         if found := wrong(answer):
             faults.append((asked, found))
@@ -177,9 +184,13 @@ def _main(count: int, seed: int) -> int:
 
     with settled_market() as market, Visitor(market.url) as visitor:
         drawer = drawer_for(visitor, market.customers[0], seed)
+        seen: Counter[int] = Counter()
+        faults: list[tuple[Asked, str]] = []
         with httpx2.Client(base_url=market.url, trust_env=False, timeout=60) as client:
-            seen, faults = run(client, drawer, count)
-    print(f"seed {seed}: {sum(seen.values())} requests,", dict(sorted(seen.items())))
+            while sum(seen.values()) < count and not faults:
+                more, faults = run(client, drawer, min(_AT_ONCE, count - sum(seen.values())))
+                seen += more
+                print(f"seed {seed}: {sum(seen.values())} requests,", dict(sorted(seen.items())), flush=True)
     for asked, found in faults[:20]:
         print(found, asked)
     return 1 if faults else 0
