@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from scheduler.cost import GATE, LANE, ROOM, take_apart, worst_charge
 from scheduler.decision import Decision, Refusal
 from scheduler.eligibility import STATIC_RULES, disagreement
-from scheduler.gates import BARRING, FULL, HALF, NAMES, OPEN, QUARTER, REFUSED, SHARE, TRIAL
+from scheduler.gates import BARRING, BUSY, FULL, HALF, NAMES, OPEN, QUARTER, REFUSED, SHARE, TRIAL
 from scheduler.lane import Lane
 from scheduler.state import MarketState
 from scheduler.types import Job
@@ -104,6 +104,8 @@ def _gated(state: MarketState, lane: Lane, job: Job, now_ms: float) -> Reason | 
     provider, running = lane.offer.provider, lane.load()[0]
     if gate & FULL:
         return Reason(provider, NAMES[FULL], lane.limit.places - 1, running)
+    if gate & BUSY:
+        return Reason(provider, NAMES[BUSY], state.policy.backlog_most_ms, lane.queued_tokens * lane.latency.token_ms)
     if gate & OPEN or (gate & TRIAL and not job.service.filler):
         return Reason(provider, NAMES[gate & (OPEN | TRIAL)], now_ms, lane.breaker.wake_ms(now_ms))
     if gate & REFUSED:

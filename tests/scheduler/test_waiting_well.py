@@ -8,6 +8,7 @@ from dataclasses import replace
 from scheduler.classes import STANDARD
 from scheduler.decide import decide
 from scheduler.decision import Decision
+from scheduler.explain import explain
 from scheduler.flow.bands import FlowPolicy
 from scheduler.flow.flow import Flow
 from scheduler.flow.line import Verdict
@@ -84,6 +85,8 @@ def test_a_backlog_of_prompts_bars_a_lane_until_they_are_computed() -> None:
     long = state.reserve(decided(state, make_job(50, **LONG), now_ms=now_ms), now_ms)
     assert refused(state, make_job(51), now_ms=now_ms).rule == "backlog"
     assert state.places(MODEL).free == 0
+    said = explain(state, make_job(51), refused(state, make_job(51), now_ms=now_ms), now_ms).of(address(0))
+    assert said is not None and said.rule == "backlog" and said.need == 250.0 < said.has
     state.started(long, 500.0, now_ms)
     assert decided(state, make_job(52), now_ms=now_ms).provider == address(0)
     assert state.places(MODEL).free == 33
