@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, cast, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.event_types import LeavesPublished, ReportActivated, ReportCancelled, ReportCompleted, ReportSubmitted
-from contracts.leaves import LEAF_BYTES, unpack
+from contracts.leaves import CHUNK, LEAF_BYTES, unpack
 from contracts.types import Leaf
 from marketplace.api.source import events_named
 from marketplace.models import chain_events
@@ -24,7 +24,6 @@ event_epoch = cast(chain_events.c.fields["epoch"].astext, BigInteger)
 """The epoch that an event names, as SQL."""
 
 
-LEAVES_IN_A_CHUNK = 512
 _REMEMBERED = 16
 _read: OrderedDict[tuple[int, bytes], tuple[Leaf, ...]] = OrderedDict()
 
@@ -89,13 +88,12 @@ async def read_leaves(connection: AsyncConnection, one: Submitted) -> tuple[Leaf
     if name in _read:
         _read.move_to_end(name)
         return _read[name]
+    chunks = -(-int(one.fields["leaf_count"]) // CHUNK)  # the limit: else all that came later would be looked through
     found = await connection.execute(
         select(chain_events.c.fields)
         .where(chain_events.c.name == LeavesPublished.__name__, event_epoch == one.epoch, chain_events.c.id > one.id)
         .order_by(chain_events.c.id)
-        .limit(
-            -(-int(one.fields["leaf_count"]) // LEAVES_IN_A_CHUNK)
-        )  # else all that came later would be looked through
+        .limit(chunks)
     )
     leaves = tuple(leaf for (fields,) in found for leaf in _unpacked(fields["packed"]))
     if one.state != "incomplete":
