@@ -56,8 +56,7 @@ class _Placed:
 class Bonded:
     """This market's router. `serve` gives the class of service of a request, the same for all unless said otherwise.
 
-    `engine_slots` of an offer are what flow control believes; the engine may have fewer. Without flow control
-    (`queue=False`) everybody is sent on at once, as the rivals do.
+    `policy` and `flow` are the marketplace's own unless given, for ablations.
     """
 
     name = "bonded"
@@ -186,16 +185,23 @@ class Bonded:
         return f"tenant-{arrival.number % TENANTS}"
 
     def _claim(self, arrival: Arrival, decision: Decision, rank: int, now_ms: float) -> bool:
-        """Reserve at the best that still has a place and send; False if the market moved on."""
+        """Place a request that did not have to wait; False if the market moved on."""
+        tenant, tokens = self._tenant(arrival), self._tokens(arrival)
+        placed = self._place(arrival, decision, rank, tenant, tokens, now_ms)
+        if placed:
+            self._line.begin(rank, tenant, tokens, now_ms)
+        return placed
+
+    def _place(
+        self, arrival: Arrival, decision: Decision, rank: int, tenant: str, tokens: float, now_ms: float
+    ) -> bool:
+        """Reserve at the best that still has a place and send; False if nobody has."""
         order = decision.order()
         for at, provider in enumerate(order):
             reservation = self._reserve(decision, provider, now_ms)
             if reservation is not None:
-                tenant, tokens = self._tenant(arrival), self._tokens(arrival)
-                self._placed[arrival.number] = _Placed(
-                    arrival, decision, order[at + 1 :], rank, tenant, tokens, reservation
-                )
-                self._line.begin(rank, tenant, tokens, now_ms)
+                rest = order[at + 1 :]
+                self._placed[arrival.number] = _Placed(arrival, decision, rest, rank, tenant, tokens, reservation)
                 self.world.send(arrival, self._numbers[provider])
                 return True
         return False
@@ -230,16 +236,8 @@ class Bonded:
         decision = decide(self.state, self._job(arrival), self.rng, now_ms)
         if not isinstance(decision, Decision):
             return Verdict.TOO_LARGE if decision.rule in ("stake_ceiling", "better_wait") else Verdict.FULL
-        order = decision.order()
-        for at, provider in enumerate(order):
-            reservation = self._reserve(decision, provider, now_ms)
-            if reservation is not None:
-                self._placed[arrival.number] = _Placed(
-                    arrival, decision, order[at + 1 :], job.rank, job.tenant, job.tokens, reservation
-                )
-                self.world.send(arrival, self._numbers[provider])
-                return Verdict.TAKEN
-        return Verdict.TOO_LARGE
+        taken = self._place(arrival, decision, job.rank, job.tenant, job.tokens, now_ms)
+        return Verdict.TAKEN if taken else Verdict.TOO_LARGE
 
     def _pump(self, now_ms: float) -> None:
         if self._line.waiting:
