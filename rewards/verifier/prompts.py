@@ -1,9 +1,8 @@
 """Compose requests that look like customers': what they ask, how long they are, how much they want, how it is drawn.
 
-Lengths follow a mix of (input, output) tokens. A verifier takes it from the receipts of the customers in the newest
-evidence it has read, so its probes are as long as the market's jobs; before there is any, `USUAL` is used. The wordings
-below are public, so whoever reads them can look for them: a verifier that is given prompts of its own (one a line)
-uses those, and nobody else knows them.
+Lengths follow a mix of (input, output) tokens: `USUAL`, unless whoever composes has another. The wordings below are
+public, so whoever reads them can look for them: a verifier that is given prompts of its own (one a line) uses those,
+and nobody else knows them.
 """
 
 from __future__ import annotations
