@@ -24,7 +24,7 @@ from contracts.history import read_history, read_signed
 from contracts.types import SlashStage
 from marketplace.demo.cast import MODEL, Person
 from marketplace.demo.processes import DemoFailed, bonded, run
-from marketplace.demo.stage import Stage, fetch
+from marketplace.demo.stage import Stage, fetch, read_text
 from marketplace.demo.traffic import Tally, customer, long_streams
 
 EPOCHS = 2
@@ -37,6 +37,7 @@ class Outcome:
     """What the play came to, for the table at its end."""
 
     tallies: list[Tally] = field(default_factory=list)
+    continued_streams: int = 0
     broken_streams: int = 0
     replays: list[dict[str, object]] = field(default_factory=list)
     tampered: str = ""
@@ -113,27 +114,39 @@ async def _kill_for_good(stage: Stage, genesis: int) -> None:
 
 
 async def _break_a_stream(stage: Stage, moment: float, outcome: Outcome) -> None:
-    """Kill a provider while it streams to a customer, restart it, and see that the customer was told of the break."""
+    """Kill a provider while it streams to customers, restart it, and see what they noticed.
+
+    Another provider goes on with each answer; where nobody can, the customer gets an explicit error.
+    """
     phoenix = _named(stage, "phoenix")
     await asyncio.sleep(max(0.0, moment - time.time()))
     client = _client(stage, stage.cast.customers[0])
     for _ in range(4):
         streams = asyncio.create_task(long_streams(client, MODEL, 4))
         if await _busy_for_a_while(phoenix, streams):
+            before = await _continued(stage)
             stage.processes.kill(phoenix.name)
             stage.say("provider phoenix is killed while it streams")
             ends = await streams
             outcome.broken_streams += sum(end not in ("complete", "silent") for end in ends)
+            outcome.continued_streams += await _continued(stage) - before
             if "silent" in ends:
                 raise DemoFailed("a broken stream was closed cleanly: the customer could not tell that it was cut")
             stage.start_provider(phoenix)
             await stage.processes.wait_for(phoenix.name, f"{phoenix.url}/health", 60.0)
             stage.say("provider phoenix is back")
-            if outcome.broken_streams:
+            if outcome.continued_streams or outcome.broken_streams:
                 return
         else:
             await streams
     raise DemoFailed("no stream was open at provider phoenix when it was killed")
+
+
+async def _continued(stage: Stage) -> int:
+    """Count, at the gateway, how often a provider went on with an answer that had broken at another."""
+    name = "bonded_gateway_streams_continued_total"
+    lines = (await asyncio.to_thread(read_text, f"{stage.cast.gateway.url}/metrics")).splitlines()
+    return int(sum(float(line.split()[1]) for line in lines if line.split()[:1] == [name]))
 
 
 async def _busy_for_a_while(person: Person, streams: asyncio.Task[list[str]]) -> bool:

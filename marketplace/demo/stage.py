@@ -249,10 +249,16 @@ class Stage:
         self.devnet.stop()
 
 
+def read_text(url: str) -> str:
+    """Read a text from one of our own loopback addresses."""
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback address
+        text: bytes = answer.read()
+    return text.decode()
+
+
 def fetch(url: str) -> Any:
     """Read JSON from one of our own loopback addresses."""
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback address
-        return json.load(answer)
+    return json.loads(read_text(url))
 
 
 def checkout() -> Path:

@@ -114,7 +114,10 @@ async def print_outcome(stage: Stage, outcome: Outcome) -> None:
     )
     for one in outcome.replays:
         print_line(f"Replay of epoch {one['epoch']}: equal, {one['attempts']} attempts, {one['leaves']} leaves.")
-    print_line(f"Streams cut by phoenix's death, each with an explicit error: {outcome.broken_streams}.")
+    print_line(
+        f"Streams that broke when phoenix died: {outcome.continued_streams} continued by another provider,"
+        f" {outcome.broken_streams} ended in an explicit error."
+    )
     print_line(f"Tampered evidence: {outcome.tampered}")
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from contracts.messages import Ticket
 from marketplace.accounts import Hold
 from marketplace.errors import BondedError
 
 RESOLVED_MOST = 20_000
+_Key = TypeVar("_Key")
 
 
 class UnknownTicket(BondedError):
@@ -51,6 +53,7 @@ class OpenTickets:
         self._open: dict[tuple[bytes, int], OpenTicket] = {}
         self._resolved: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
         self._waiting: Counter[str] = Counter()
+        self._at: Counter[tuple[str, bytes]] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -59,6 +62,7 @@ class OpenTickets:
         """Take over an entry and its hold. All entries wait equally long, so they expire in the order they come."""
         self._open[entry.ticket.job, entry.ticket.attempt] = entry
         self._waiting[entry.customer] += 1
+        self._at[entry.ticket.provider, entry.ticket.model] += 1
 
     def find(self, job: bytes, attempt: int, receipt_hash: bytes) -> OpenTicket | None:
         """Return the entry that a receipt belongs to, None if this very receipt was accepted before.
@@ -97,8 +101,17 @@ class OpenTickets:
         """Count the open tickets of a customer."""
         return self._waiting[customer]
 
+    def at(self, provider: str, model: bytes) -> int:
+        """Count the open tickets by which a provider may be serving a model; `model` is the weights digest."""
+        return self._at[provider, model]
+
     def _remove(self, entry: OpenTicket) -> None:
         del self._open[entry.ticket.job, entry.ticket.attempt]
-        self._waiting[entry.customer] -= 1
-        if not self._waiting[entry.customer]:
-            del self._waiting[entry.customer]
+        _less(self._waiting, entry.customer)
+        _less(self._at, (entry.ticket.provider, entry.ticket.model))
+
+
+def _less(counter: Counter[_Key], key: _Key) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

@@ -3,7 +3,8 @@
 400 context too long   believed only if the request can be that long; then it is final and the customer is told
 400, 422 otherwise     another provider is asked; if none serves, the customer gets the complaint
 401, 409               the gateway and the provider disagree about a ticket: nobody's failure, another is asked
-429                    "full": idle if it runs as many jobs as it declared, else its failure
+429                    "full": idle if it may be running as many jobs as it declared, those of direct tickets (probes)
+                       among them, else its failure
 everything else        the provider's failure; 3xx is never followed
 """
 
@@ -33,9 +34,9 @@ class Refused:
 
 
 def judge_refusal(status: int, body: bytes, inquiry: Inquiry, lane: Lane, ticket: Ticket, running: int) -> Refused:
-    """Judge an answer whose status is not 200. `running`: the gateway's own count of jobs at this lane.
+    """Judge an answer whose status is not 200.
 
-    This one included.
+    `running`: the gateway's own count of jobs at this lane, this one and open tickets that others took there included.
     """
     code, message = _error_of(body)
     if status == 400 and code == "context_length_exceeded":

@@ -158,6 +158,7 @@ class Trial:
         body = await connection.read_all(_REFUSAL_BYTES_MOST)
         self._let_go()
         running = self._desk.matching.running(self._lane)
+        running += self._desk.open_tickets.at(self._ticket.provider, self._ticket.model)
         refused = judge_refusal(connection.status, body, self._run.inquiry, self._lane, self._ticket, running)
         self._full = refused.full
         self._record(refused.status)

@@ -195,6 +195,15 @@ async def test_an_unused_ticket_frees_its_hold_when_it_expires(town) -> None:
     assert town.books.held_atto == 0
 
 
+@pytest.mark.parametrize(("direct", "recorded"), [(1, "provider_error"), (2, "idle")])
+async def test_a_provider_whose_places_others_have_tickets_for_is_full_without_fault(town, direct, recorded) -> None:
+    provider = await town.add(990_000, behaviour="refuse_full", slots=2)
+    await town.add()
+    await ask(town, [wanted(provider)] * direct)
+    await town.client().chat.completions.create(model="mock-model", messages=[{"role": "user", "content": "hello"}])
+    assert statuses(town) == [recorded, "served"], "one direct ticket and this request are two jobs, not three"
+
+
 async def test_a_ticket_of_another_key_is_not_accepted_by_the_provider(town) -> None:
     provider = await town.add()
     [ticket] = (await ask(town, [wanted(provider)])).json()["tickets"]
