@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ async def until(condition: Any) -> None:
     raise AssertionError("it did not happen")
 
 
-def children() -> list[int]:
-    """The process ids of this process's children that are clerks."""
+def children(others: Collection[int] = ()) -> list[int]:
+    """The process ids of this process's children that are clerks, without those of `others`."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -39,13 +39,20 @@ def children() -> list[int]:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if parent == os.getpid() and b"marketplace.gateway.signing_process" in command:
-                found.append(int(entry.name))
+            number = int(entry.name)
+            if parent == os.getpid() and number not in others and b"marketplace.gateway.signing_process" in command:
+                found.append(number)
     return found
 
 
 @pytest.fixture
-async def clerk() -> AsyncIterator[Clerk]:
+def others() -> list[int]:
+    """Clerks of gateways that other tests keep in this process."""
+    return children()
+
+
+@pytest.fixture
+async def clerk(others: list[int]) -> AsyncIterator[Clerk]:
     clerk = Clerk(GATEWAY)
     running = asyncio.create_task(clerk.run())
     try:
@@ -54,7 +61,7 @@ async def clerk() -> AsyncIterator[Clerk]:
     finally:
         running.cancel()
         await asyncio.wait([running])
-        assert not children(), "it ends with the gateway"
+        assert not children(others), "it ends with the gateway"
 
 
 async def test_it_says_who_signed_and_signs_as_the_gateway_would(clerk: Clerk) -> None:
@@ -72,8 +79,8 @@ async def test_it_leaves_to_the_caller_what_is_no_signature(clerk: Clerk) -> Non
     assert answers[5] == (PROVIDER.address, GATEWAY.sign(digest)), "those after a bad one are answered"
 
 
-async def test_who_waits_when_it_dies_is_sent_back_and_another_is_started(clerk: Clerk) -> None:
-    (pid,) = children()
+async def test_who_waits_when_it_dies_is_sent_back_and_another_is_started(clerk: Clerk, others: list[int]) -> None:
+    (pid,) = children(others)
     os.kill(pid, signal.SIGSTOP)
     waiting = asyncio.create_task(clerk.accept(bytes(32), PROVIDER.sign(bytes(32)), bytes(32)))
     await asyncio.sleep(0)
@@ -81,15 +88,15 @@ async def test_who_waits_when_it_dies_is_sent_back_and_another_is_started(clerk:
     assert await waiting is None
     assert not clerk.ready and await clerk.accept(bytes(32), PROVIDER.sign(bytes(32)), bytes(32)) is None
     await until(lambda: clerk.ready)
-    assert children() != [pid]
+    assert children(others) != [pid]
     assert await clerk.accept(bytes(32), PROVIDER.sign(bytes(32)), bytes(32)) is not None
 
 
-async def test_one_that_hangs_is_replaced(clerk: Clerk) -> None:
-    (pid,) = children()
+async def test_one_that_hangs_is_replaced(clerk: Clerk, others: list[int]) -> None:
+    (pid,) = children(others)
     os.kill(pid, signal.SIGSTOP)
     assert await clerk.accept(bytes(32), PROVIDER.sign(bytes(32)), bytes(32)) is None
-    await until(lambda: clerk.ready and children() != [pid])
+    await until(lambda: clerk.ready and children(others) != [pid])
 
 
 @pytest.fixture
@@ -115,10 +122,10 @@ async def test_a_forged_receipt_costs_the_customer_nothing(aided: Town) -> None:
     assert statuses(aided) == ["provider_error"] and aided.books.charged_atto == 0
 
 
-async def test_requests_go_on_while_it_is_away(aided: Town) -> None:
+async def test_requests_go_on_while_it_is_away(aided: Town, others: list[int]) -> None:
     await aided.add()
     client = aided.client()
-    for pid in children():
+    for pid in children(others):
         os.kill(pid, signal.SIGKILL)
     for _ in range(3):
         await client.chat.completions.create(**HELLO)
